@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tawt.commands.assess import assess as assess
     from tawt.commands.attempt import attempt as attempt
     from tawt.commands.audit import audit as audit
     from tawt.commands.build_vocab import build_vocab as build_vocab
@@ -52,6 +53,7 @@ _HOME = {
     "TawtEmbedder": "tawt.runs.embedder",
     "TawtError": "tawt.errors",
     "TawtModel": "tawt.runs.hub",
+    "assess": "tawt.commands.assess",
     "attempt": "tawt.commands.attempt",
     "audit": "tawt.commands.audit",
     "build_vocab": "tawt.commands.build_vocab",

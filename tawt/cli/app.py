@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import typer
 import typer.core
 
-from tawt.cli import data, diff, further, inspect, judge, model, project, rate, runs, simulate, use
+from tawt.cli import assess, data, diff, further, inspect, judge, model, project, rate, runs, simulate, use
 from tawt.cli.limited import reserve, watched
 from tawt.cli.output import console, say
 from tawt.errors import RoomError, TawtError, printable
@@ -55,6 +55,7 @@ use.add_to(app)
 judge.add_to(app)
 further.add_to(app)
 simulate.add_to(app)
+assess.add_to(app)
 rate.add_to(app)
 runs.add_to(app)
 

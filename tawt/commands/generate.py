@@ -12,6 +12,7 @@ import numpy as np
 
 from tawt.arrays import Ints
 from tawt.commands.carried import place_for
+from tawt.commands.generate_judged import privacy_judge, unsure
 from tawt.commands.generate_published import published_set
 from tawt.commands.generate_source import PRIORS, source_of
 from tawt.commands.out_folder import hold_folder
@@ -86,7 +87,7 @@ def generate(
     stale_ok: bool = False,
     dry_run: bool = False,
     report: Report | None = None,
-    judge: Judge = lambda folder: (),
+    judge: Judge | None = None,
 ) -> GenerateResult:
     """Draw records of nobody, hold them to rules, and write them as a MEDS dataset and a workspace.
 
@@ -112,7 +113,7 @@ def generate(
         stale_ok: Also from a dataset that is older than what it was made from.
         dry_run: Hold what is asked, and draw nothing.
         report: Hears `n_done` and `n_rows` of parts, and notes.
-        judge: What is asked before the set is published.
+        judge: What is asked before the set is published; None = the gates of privacy.
 
     Raises:
         CheckpointError: The run is absent or broken, is no decoder, or has another vocabulary.
@@ -180,8 +181,11 @@ def generate(
         counts = {name: n for name, n in asdict(tally).items() if name.startswith("n_")}
         about |= {**counts, "raw": tally.raw(control == "copies")}
         verdicts = published_set(
-            parts, target, pipeline, dataset, about, judge, publish_anyway, threads, memory_limit, tell
-        )
+            parts, target, pipeline, dataset, about, judge or privacy_judge(dataset), publish_anyway, threads,
+            memory_limit, tell,
+        )  # fmt: skip
+        if doubt := unsure(verdicts):
+            tell({"event": "note", "text": doubt})
         remove(parts)
     return GenerateResult(target, len(wanted), tally, tuple(verdicts), seconds)
 

@@ -26,6 +26,7 @@ from tawt.pipeline.undone import Asked
 from tawt.pipeline.workspace import open_workspace, write_records
 from tawt.places import real
 from tawt.seals import sha256_file
+from tawt.shell import shell_line
 from tawt.synthesis.written import data_files
 
 _EARLIEST, _LATEST = "1600-01-01", "2600-01-01"
@@ -92,12 +93,15 @@ def published_set(
             raise PrivacyError(
                 str(target), f"is not published: {'; '.join(f'{one.gate} ({one.text})' for one in against)}, expected "
                 "all gates to pass it",
-                "train on more people or for less long; "
-                + " ".join(f"`--publish-anyway {one.gate}`" for one in against) + " publishes it with this verdict",
+                f"train on more people or for less long; `{_anyway(against)}` publishes it with this verdict",
             )  # fmt: skip
         told = {"verdicts": [asdict(one) for one in verdicts], "published_anyway": [one.gate for one in refused]}
         write_sealed(aside / PROVENANCE, about | told)
     return verdicts
+
+
+def _anyway(against: Sequence[Verdict]) -> str:
+    return " ".join(f"--publish-anyway {shell_line(one.gate)}" for one in against)
 
 
 def _settings(pipeline: PipelineConfig, dataset: TripletDataset) -> tuple[str, ...]:

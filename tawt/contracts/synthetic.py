@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 PROVENANCE = "provenance.json"
 """File of a synthetic set that says what it is and how it was made; sealed."""
+ASSESSMENT = "assessment"
+"""Folder of a synthetic set that `tawt assess` writes."""
 SYNTHETIC_SETS = "synthetic"
 """Folder of a workspace for synthetic sets made of it; they may lie anywhere else too."""
 
@@ -20,3 +22,5 @@ class Verdict:
     """Whether the set may be published by it."""
     text: str = ""
     """Why."""
+    outcome: str = ""
+    """`passed`, `failed`, or `cannot tell`: so few people do not say, and the set is not refused for it."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from tawt.arrays import Floats
 from tawt.contracts.cells import SMALL_CELL, few
 from tawt.errors import ConfigError, joined, nearest, printable
 from tawt.evaluation.printed import printed
 from tawt.fidelity.groups import Measure
 from tawt.fidelity.metrics import metric_of
+from tawt.fidelity.portrait import Portrait
 
 FORMAT = "tawt.fidelity/1"
 """What the JSON names as its format."""
@@ -43,6 +45,10 @@ class Fidelity:
     """Set -> metric -> its number: `synthetic`, `real`, then the controls."""
     worst: tuple[Worst, ...]
     """Data_types of the synthetic set, the farthest first."""
+    portraits: Mapping[str, Portrait] = field(default_factory=dict)
+    """What pictures are drawn of, of each set and of `test`; counts of few people are in it."""
+    scores: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
+    """Discriminator -> its scores of real and of synthetic subjects."""
 
     @property
     def metrics(self) -> list[str]:

@@ -116,15 +116,17 @@ def judge(
     real = seen[TEST]
     within = limits(without(real.portrait.values, None), without(seen[CEILING].portrait.values, None))
     found: dict[str, dict[str, Measure]] = {}
+    scores: dict[str, tuple[Floats, Floats]] = {}
     for name in others:
         other = seen[name]
         found[name] = {**_counted(real.portrait, other.portrait, within, n_types, clock)}
         found[name] |= correlations(real.summary, other.summary)
         found[name] |= {**mmd(real.points, other.points), **surroundings(real.points, other.points)}
         for model in models:
-            found[name][f"discriminator_{model}"] = told_apart(
-                *scored(MODELS[model], real.summary, other.summary, seed)
-            )
+            said = scored(MODELS[model], real.summary, other.summary, seed)
+            found[name][f"discriminator_{model}"] = told_apart(*said)
+            if name == SYNTHETIC:
+                scores[model] = said
         for title, tell in (discriminators or {}).items():
             found[name][f"discriminator_{title}"] = told_apart(*tell(real.cohort, other.cohort))
         for title, task in (tasks or {}).items():
@@ -132,7 +134,8 @@ def judge(
                 learned = utility(task.train, task.test, task.others[name], seed)
                 found[name] |= {f"{one}:{title}": measure for one, measure in learned.items()}
     bounded = {name: {one: metric_of(one).bounded(x) for one, x in of.items()} for name, of in found.items()}
-    return Fidelity(n, bounded, _worst(real.portrait, seen[SYNTHETIC].portrait, within))
+    portraits = {name: one.portrait for name, one in seen.items()}
+    return Fidelity(n, bounded, _worst(real.portrait, seen[SYNTHETIC].portrait, within), portraits, scores)
 
 
 def _held(controls: Mapping[str, Cohort]) -> Mapping[str, Cohort]:

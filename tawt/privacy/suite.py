@@ -48,6 +48,8 @@ class Assessment:
     """Of quasi-identifiers."""
     exposure: dict[int, Found] = field(default_factory=dict)
     """Bits, by how often canaries were planted."""
+    scores: dict[str, tuple[Floats, Floats]] = field(default_factory=dict)
+    """Attack -> scores of members and of others: what a picture is drawn of, and nothing that is told."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what may be told as JSON."""
@@ -110,6 +112,7 @@ def assess(
         identity=None if train.quasi is None or synthetic.quasi is None or not synthetic.n
         else identity(synthetic.quasi, np.concatenate([one.quasi for one in (train, others) if one.quasi is not None])),
         exposure=dict(exposure or {}),
+        scores=scores,
     )  # fmt: skip
 
 

@@ -164,7 +164,8 @@ def _events(path: Path, coder: Coder, vocabulary: Vocabulary) -> tuple[pa.Table,
     own = dict(zip(vocabulary.codes, vocabulary.table()["unit"].to_pylist(), strict=True))
     codes, units = columns["code"].to_pylist(), columns["unit"].to_pylist()
     pairs = zip(codes, units, strict=True)
-    other = there_is & np.array([unit is not None and own.get(code) not in (None, unit) for code, unit in pairs])
+    differs = [unit is not None and own.get(code) not in (None, unit) for code, unit in pairs]
+    other = there_is & np.array(differs, dtype=np.bool_)
     status[other], number[other] = "unit_unknown", np.nan
     events = pa.table({
         "subject_id": columns["subject_id"], "time": columns["time"], "code": columns["code"],

@@ -16,7 +16,8 @@ _TRAINING = ("duckdb", "polars")
 FLOW = {
     **dict.fromkeys(("database", "raw", "sources", "pipeline", "builtin", "quality", "labels", "transforms"), _DATA),
     **dict.fromkeys(
-        ("dataset", "batching", "heads", "models", "objectives", "training", "runs", "synthesis"), _TRAINING
+        ("dataset", "batching", "heads", "models", "objectives", "training", "runs", "synthesis", "assessment"),
+        _TRAINING,
     ),
     **dict.fromkeys(
         ("hospital", "config", "contracts", "evaluation", "fidelity", "figures", "privacy", "reviews"),
@@ -27,7 +28,7 @@ FLOW = {
 RANK = [
     ("arrays", "chance", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
     ("config",), ("contracts",), ("transforms", "hospital"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
-    ("quality",), ("labels",), ("dataset",), ("evaluation", "fidelity", "privacy"), ("batching", "heads"), ("models",), ("objectives",), ("training",), ("runs",), ("synthesis",),
+    ("quality",), ("labels",), ("dataset",), ("evaluation", "fidelity", "privacy"), ("batching", "heads"), ("models",), ("objectives",), ("training",), ("runs",), ("synthesis",), ("assessment",),
     ("figures", "reviews"), ("commands",), ("cli",),
 ]  # fmt: skip
 """From the ground up; a module imports from its own rank and from those before."""

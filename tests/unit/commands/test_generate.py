@@ -89,7 +89,8 @@ def test_it_is_a_meds_dataset_of_new_people(work: Path, made) -> None:
     )
     assert len(own) == made.tally.n_subjects == 40 and not np.isin(own, real).any()
     told = json.loads((root / "provenance.json").read_text())
-    assert told["synthetic"] is True and told["control"] == "markov" and told["verdicts"] == []
+    assert told["synthetic"] is True and told["control"] == "markov"
+    assert told["verdicts"] and {one["outcome"] for one in told["verdicts"]} <= {"passed", "cannot tell"}
     assert told["vocabulary"] == open_dataset(work).vocabulary.sha256 and told["numbers"] == [0, 39]
     assert told["n_events"] == sum(pq.read_metadata(path).num_rows for path in data_files(root))
     assert set(told["raw"]) >= {"births", "after_death", "out_of_range"} and not list(root.parent.glob(".markov*"))

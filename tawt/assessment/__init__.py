@@ -1,0 +1,1 @@
+"""Whether a synthetic set is like real records, whether it gives anybody away, and a page that says so."""

@@ -1,0 +1,215 @@
+"""The pictures of a report: what each shows, of what, and how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tawt.assessment.result import NAMES
+from tawt.assessment.shares import (
+    COUNTS,
+    EDGES,
+    HOURS,
+    Curve,
+    histogram,
+    prevalence,
+    recurrence,
+    roc,
+    scores_shown,
+    variogram,
+)  # fmt: skip
+from tawt.assessment.svg import Plot, Scale, reach
+from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.value_status import ValueStatus
+from tawt.dataset.vocabulary import Vocabulary
+from tawt.fidelity.groups import Measure, without
+from tawt.fidelity.metrics import metric_of
+from tawt.fidelity.report import Fidelity
+from tawt.fidelity.structure import SHAPES
+from tawt.fidelity.suite import CEILING, SYNTHETIC, TEST
+from tawt.fidelity.temporal import WINDOWS
+from tawt.privacy.curve import Curve as Attacks
+from tawt.privacy.found import Found
+from tawt.privacy.suite import Assessment
+from tawt.privacy.verdict import NNAAR, TPR
+from tawt.synthesis.values import Told
+
+_RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_MOST_TYPES = 6
+_HOUR_TICKS = ((1 / 60, "1 min"), (1.0, "1 h"), (24.0, "1 d"), (720.0, "1 mo"), (8766.0, "1 y"))
+_WINDOW_NAMES = ("1 h", "6 h", "1 d", "7 d", "30 d", "1 y")
+_ROW, _LABELS = 26, 320
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A plot, and what stands below it."""
+
+    plot: Plot
+    caption: str = ""
+    legend: Mapping[str, int] = field(default_factory=dict)
+    """Name -> number of its colour, where that is not the sets' own."""
+
+
+def series(fidelity: Fidelity | None) -> dict[str, int]:
+    """Return the number of the colour of each set: the synthetic one first, then other real ones, then controls."""
+    names = [SYNTHETIC, CEILING] if fidelity is None else list(fidelity.sets)
+    return {name: i for i, name in enumerate(names)}
+
+
+def ranges(fidelity: Fidelity) -> Iterator[Picture]:
+    """Give the measures of all sets as dots with intervals, those of one kind in one picture."""
+    kinds = {
+        "1": "1 is perfect: larger is better", "0": "0 is perfect: smaller is better",
+        "0.5": "0.5 is perfect: what learns to tell the sets apart cannot",
+        "real": "perfect is where other real ones lie",
+    }  # fmt: skip
+    colour = series(fidelity)
+    for better, title in kinds.items():
+        names = [name for name in fidelity.shown if metric_of(name).better == better]
+        if not names:
+            continue
+        values = [of[name].value for of in fidelity.sets.values() for name in names if name in of]
+        low, high = reach([x for x in values if x is not None and np.isfinite(x)])
+        low = max(low, -0.5)
+        high = {"1": 1.0, "0": max(0.3, min(high, 1.5)), "0.5": 1.0, "real": max(1.0, min(high, 1.5))}[better]
+        rows = [(i + 0.5, metric_of(name).title[:52]) for i, name in enumerate(reversed(names))]
+        plot = Plot(title, Scale(low, high), Scale(0, len(names), ticks=rows), title, width=760,
+                    height=_ROW * len(names) + 52, left=_LABELS)  # fmt: skip
+        for at, name in zip([row for row, _ in reversed(rows)], names, strict=True):
+            for number, (of, measures) in enumerate(fidelity.sets.items()):
+                one = measures.get(name)
+                if one is None or one.value is None:
+                    continue
+                y = at + 0.26 - 0.52 * number / max(len(fidelity.sets) - 1, 1)
+                about = f"{NAMES.get(of, of)}: {_told(one)}"
+                if one.low is not None and one.high is not None:
+                    plot.bar((one.low, one.high), y, colour[of], about)
+                plot.dot(one.value, y, colour[of], about, 3.4)
+        yield Picture(plot)
+
+
+def _told(one: Measure) -> str:
+    found = f"{one.value:.3f}"
+    return found if one.low is None else f"{found} ({one.low:.3f} to {one.high:.3f})"
+
+
+def of_records(fidelity: Fidelity, vocabulary: Vocabulary) -> Iterator[Picture]:
+    """Give what single sets look like: data_types, values, gaps, lengths, and what comes again."""
+    sets = fidelity.portraits
+    real, colour = sets[TEST], series(fidelity)
+    yield _prevalence(fidelity)
+    several = {name: sets[name] for name in (SYNTHETIC, CEILING) if name in sets}
+    shapes = {"events": "events of a subject", "span": "hours from first to last", "gaps": "hours between moments"}
+    ticks: tuple[tuple[float, str], ...]
+    for shape, title in shapes.items():
+        edges = COUNTS if shape == "events" else HOURS
+        kind = SHAPES.index(shape)
+        ticks = () if shape == "events" else _HOUR_TICKS
+        curves = {name: histogram(one.structure.shapes, kind, edges) for name, one in several.items()}
+        curves = {TEST: histogram(real.structure.shapes, kind, edges)} | curves
+        yield Picture(_lines(title, curves, colour, Scale(edges[0], edges[-1], True, ticks), title))
+    windows = {name: recurrence(one) for name, one in sets.items()}
+    curves = {name: Curve(np.array(WINDOWS, dtype=float), y) for name, y in windows.items()}
+    ticks = tuple(zip(map(float, WINDOWS), _WINDOW_NAMES, strict=True))
+    scale = Scale(WINDOWS[0], WINDOWS[-1], True, ticks)
+    yield Picture(_lines("recurrence", curves, colour, scale, "a data_type comes again within"))
+    curves = {name: Curve(np.array(WINDOWS, dtype=float), variogram(one, real)) for name, one in sets.items()}
+    yield Picture(_lines("variogram", curves, colour, scale, "variogram: values so far apart differ by"))
+    told = Told(vocabulary)
+    for kind in _types(fidelity):
+        z = np.array([-2.0, 0.0, 2.0])
+        status = np.full(3, int(ValueStatus.NUMERIC), dtype=np.uint8)
+        numbers = told.numbers(np.full(3, kind), z.astype(np.float32), status)
+        ticks = tuple((float(x), f"{y:.3g}") for x, y in zip(z, numbers, strict=True))
+        name = vocabulary.codes[kind]
+        curves = {of: histogram(sets[of].values.numbers, kind, EDGES) for of in (TEST, SYNTHETIC)}
+        yield Picture(_lines(f"values of {name}", curves, colour, Scale(-3, 3, ticks=ticks), name[:48]))
+
+
+def _types(fidelity: Fidelity) -> Sequence[int]:
+    """Return data_types with numbers whose names may be told: the farthest ones, and those that most people have."""
+    people = without(fidelity.portraits[TEST].pairs, None).people
+    sample = fidelity.portraits[TEST].values.numbers
+    far = [one.data_type for one in fidelity.worst if people[one.data_type] > SMALL_CELL]
+    usual = [int(kind) for kind in np.argsort(-people, kind="stable") if len(sample.of(int(kind))) >= 100]
+    return list(dict.fromkeys(far[: _MOST_TYPES // 2] + usual))[:_MOST_TYPES]
+
+
+def _prevalence(fidelity: Fidelity) -> Picture:
+    sets, colour = fidelity.portraits, series(fidelity)
+    n = max(int(fidelity.n_subjects), 1)
+    scale = Scale(max(1 / n, 1e-4), 1, True)
+    plot = Plot("prevalence", scale, scale, "share of real subjects", "share of the set's", height=300)
+    plot.diagonal()
+    for name in [one for one in sets if one not in (TEST, SYNTHETIC, "copies", "marginals")] + [SYNTHETIC]:
+        for a, b in zip(*prevalence(sets[TEST], sets[name])[1:], strict=True):
+            plot.dot(float(a), max(float(b), scale.low), colour[name], radius=2)
+    return Picture(plot, "Each dot is a data_type that more than 10 people of both sets have.")
+
+
+def _lines(
+    title: str, curves: Mapping[str, Curve], colour: Mapping[str, int], x: Scale, x_label: str, y_label: str = "share"
+) -> Plot:
+    plot = Plot(title, x, Scale(*reach([y for one in curves.values() for y in one.y])), x_label, y_label)
+    for name, one in curves.items():
+        plot.line([*map(float, one.x)], [*map(float, one.y)], colour.get(name, 9), "dashed" if name == TEST else "")
+    return plot
+
+
+def of_discriminators(fidelity: Fidelity) -> Iterator[Picture]:
+    """Give how scores are dealt out: sets that cannot be told apart have two level lines."""
+    for name, (real, other) in fidelity.scores.items():
+        a, b = scores_shown(real, other)
+        plot = _lines(name, {TEST: a, SYNTHETIC: b}, series(fidelity), Scale(0, 1), f"rank of the {name} score")
+        yield Picture(plot, "Right: taken for invented.")
+
+
+def of_membership(assessments: Sequence[Assessment]) -> Iterator[Picture]:
+    """Give, of each space, which share of members each attack finds at which share of others."""
+    for one in assessments:
+        scale = Scale(0.001, 1, True)
+        plot = Plot(f"membership, {one.space}", scale, scale, "others wrongly taken for members", "members found",
+                    height=300)  # fmt: skip
+        plot.diagonal()
+        for i, (members, others) in enumerate(one.scores.values()):
+            plot.line(_RATES, [float(x) for x in roc(members, others, _RATES)], i)
+        legend = {name: i for i, name in enumerate(one.scores)}
+        yield Picture(plot, f"In {one.space}. On the dashed line an attack knows nothing.", legend)
+
+
+def of_curve(name: str, curve: Attacks) -> Iterator[Picture]:
+    """Give what attacks find over the number of people."""
+    if len(curve.points) < 2:
+        return
+    low, high = float(min(curve.sizes)), float(max(curve.sizes))
+    x = Scale(low, high, high > 2 * low, [(float(n), f"{n:,}") for n in curve.sizes])
+    attacks = [*dict.fromkeys(attack for point in curve.points for attack in point.membership)]
+    lines = {attack: [_tpr(point, attack) for point in curve.points] for attack in attacks}
+    for title, bound, own in (("TPR at 1 % FPR", TPR, lines), ("NNAAR", NNAAR, {"": _nnaar(curve)})):
+        if not any(np.isfinite(y) for ys in own.values() for y in ys):
+            continue
+        top = reach([y for ys in own.values() for y in ys] + [2 * bound])
+        plot = Plot(title, x, Scale(*top), curve.over, title)
+        plot.across(bound)
+        for i, ys in enumerate(own.values()):
+            plot.line(curve.sizes, ys, i)
+            for n, y in zip(curve.sizes, ys, strict=True):
+                if np.isfinite(y):
+                    plot.dot(float(n), y, i)
+        yield Picture(plot, f"{name}. Dashed: the bound.", {of: i for i, of in enumerate(own) if of})
+
+
+def _tpr(point: Assessment, attack: str) -> float:
+    return _shown(point.membership[attack].found["tpr_1"]) if attack in point.membership else float("nan")
+
+
+def _nnaar(curve: Attacks) -> list[float]:
+    return [_shown(p.distances["nnaar"]) if "nnaar" in p.distances else float("nan") for p in curve.points]
+
+
+def _shown(found: Found) -> float:
+    value = found.told().value
+    return float("nan") if value is None else float(value)

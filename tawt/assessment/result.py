@@ -1,0 +1,151 @@
+"""What was found of a synthetic set, in words and numbers: a verdict first, and what was not measured last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.table import Table
+
+from tawt.assessment.attacks import Privacy
+from tawt.contracts.cells import few
+from tawt.errors import printable
+from tawt.evaluation.printed import printed
+from tawt.fidelity.groups import Measure
+from tawt.fidelity.metrics import metric_of
+from tawt.fidelity.report import Fidelity
+from tawt.fidelity.suite import CEILING, SYNTHETIC
+from tawt.privacy.verdict import Outcome
+
+FORMAT = "tawt.assessment/1"
+"""What the JSON names as its format."""
+NAMES = {SYNTHETIC: "synthetic", CEILING: "other real ones"}
+"""What sets are called in tables and pictures; controls by their own names."""
+_WITHIN = 0.03
+_TOLD = ("prevalence", "cooccurrence", "sequence", "discriminator_boosted", "discriminator_logistic")
+
+
+@dataclass(frozen=True, eq=False)
+class Assessed:
+    """A synthetic set beside real people."""
+
+    name: str
+    """Of its folder."""
+    made_by: Mapping[str, Any]
+    """What its provenance says; nothing of a set of another generator."""
+    sizes: Mapping[str, int]
+    """People or records of each set."""
+    chosen: str
+    """Who the real ones are, in words."""
+    fidelity: Fidelity | None = None
+    """How like real records; None = not measured."""
+    privacy: Privacy | None = None
+    """Whom it gives away; None = not measured."""
+    tasks: tuple[str, ...] = ()
+    """What was learned from it."""
+    not_measured: Mapping[str, str] = field(default_factory=dict)
+    """What -> why not."""
+    notes: tuple[str, ...] = ()
+    """What else is to be known."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Of the gates of privacy."""
+        return self.privacy.verdict.outcome if self.privacy is not None else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what may be told as JSON."""
+        return {
+            "format": FORMAT, "set": self.name, "made_by": dict(self.made_by), "outcome": self.outcome,
+            "verdict": self.verdict, "sizes": {name: few(n) for name, n in self.sizes.items()}, "real": self.chosen,
+            "privacy": self.privacy and self.privacy.to_json(), "fidelity": self.fidelity and self.fidelity.to_json(),
+            "tasks": list(self.tasks), "not_measured": dict(self.not_measured), "notes": list(self.notes),
+        }  # fmt: skip
+
+    @property
+    def verdict(self) -> list[str]:
+        """Sentences: may it be handed on, and is it like real records?"""
+        return [*self._of_privacy(), *self._of_fidelity()]
+
+    def text(self, width: int = 160) -> str:
+        """Return all of it as plain text."""
+        people = ", ".join(f"{few(n)} of {name}" for name, n in self.sizes.items())
+        parts = [f"{printable(self.name)}: {people}; {self.chosen}.", *self.verdict, ""]
+        if self.privacy is not None:
+            said = self.privacy.verdict
+            parts.append(_printed(said.render(), width))
+            parts += [f"{name}: {one.outcome}" + _named(one.failed) for name, one in self.privacy.controls.items()]
+            for name, curve in self.privacy.curves.items():
+                parts += ["", f"{name}:", _printed(curve.render(), width)]
+            parts.append("")
+        if self.fidelity is not None:
+            parts += [_printed(self.fidelity.render(), width), *_reasons(self.fidelity), ""]
+        if self.not_measured:
+            parts.append("Not measured:")
+            parts += [f"  {name}: {printable(why)}" for name, why in self.not_measured.items()]
+        parts += [printable(note) for note in self.notes]
+        return "\n".join(parts).rstrip() + "\n"
+
+    def _of_privacy(self) -> list[str]:
+        if self.privacy is None:
+            return ["Privacy was not judged: nothing here says that the set may be handed on."]
+        said = self.privacy.verdict
+        n, unsure = few(said.n), [gate for gate in said.gates if gate.outcome == "cannot tell"]
+        if said.outcome == "failed":
+            return [f"It gives people away: learned from {n} people, it fails {_listed(said.failed)}. "
+                    "It must not be handed on."]  # fmt: skip
+        if said.outcome == "cannot tell":
+            most = max((gate.enough or 0 for gate in unsure), default=0)
+            enough = f" About {most:,} people on each side would be enough for all of them." if most else ""
+            return [f"Nobody can tell whether it gives people away: {len(unsure)} of {len(said.gates)} gates rest on "
+                    f"too few people. That is no pass.{enough}"]  # fmt: skip
+        return [f"No attack that was made tells who of {n} people it was learned from: all {len(said.gates)} gates "
+                "pass."]  # fmt: skip
+
+    def _of_fidelity(self) -> list[str]:
+        if self.fidelity is None:
+            return ["Whether it is like real records was not judged."]
+        own, real = (self.fidelity.sets[name] for name in (SYNTHETIC, CEILING))
+        shown = [name for name in self.fidelity.shown if name in real and ":" not in name]
+        near = [name for name in shown if is_near(name, own.get(name), real.get(name))]
+        several = [f"{metric_of(name).title} {value(own.get(name))} (other real ones {value(real.get(name))})"
+                   for name in _TOLD if name in own and own[name].value is not None]  # fmt: skip
+        return [f"As far as {len(near)} of {len(shown)} measures go, it is as like the real test set as other real "
+                f"people are, or within {_WITHIN} of it: {', '.join(several)}."]  # fmt: skip
+
+
+def is_near(name: str, own: Measure | None, real: Measure | None) -> bool:
+    """Return whether a number is as good as that of other real people, within .03, or within their interval."""
+    if own is None or real is None or own.value is None or real.value is None:
+        return False
+    better = metric_of(name).better
+    worse = {
+        "1": real.value - own.value, "0": own.value - real.value, "0.5": abs(own.value - 0.5) - abs(real.value - 0.5),
+        "real": abs(own.value - real.value),
+    }[better]  # fmt: skip
+    return worse <= _WITHIN or (real.low is not None and real.high is not None and real.low <= own.value <= real.high)
+
+
+def value(one: Measure | None) -> str:
+    """Return a number as a sentence tells it."""
+    return "-" if one is None or one.value is None else f"{one.value:.3f}"
+
+
+def _printed(table: Table, width: int) -> str:
+    return printed([], lambda names: table, width).rstrip()
+
+
+def _reasons(fidelity: Fidelity) -> list[str]:
+    """Return why numbers or intervals are missing, and of how many."""
+    found = Counter(one.reason for of in fidelity.sets.values() for one in of.values() if one.reason)
+    return [f"{n:,} numbers: {why}" for why, n in found.items()]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} gates ({'; '.join(names)})"
+
+
+def _named(failed: tuple[str, ...]) -> str:
+    return f" ({'; '.join(failed)})" if failed else ""

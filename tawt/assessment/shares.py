@@ -1,0 +1,102 @@
+"""What pictures show of sets: shares of data_types, values, gaps and lengths, none of which tells of few people.
+
+What is counted by group of subjects is of more than ten people where more than ten groups have some of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tawt.arrays import Bools, Floats, Ints
+from tawt.contracts.cells import SMALL_CELL
+from tawt.fidelity.groups import N_GROUPS, without
+from tawt.fidelity.portrait import Portrait
+from tawt.fidelity.sample import Sample
+from tawt.fidelity.temporal import WINDOWS, variance
+
+N_BINS = 24
+EDGES = np.linspace(-3, 3, N_BINS + 1)
+"""Of normalized values: they hang on nobody's own."""
+HOURS = np.geomspace(1 / 60, 8766 * 10, N_BINS + 1)
+COUNTS = np.geomspace(1, 1e4, N_BINS + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A line of a picture; NaN where too few people stand behind it."""
+
+    x: Floats
+    y: Floats
+
+
+def prevalence(real: Portrait, other: Portrait) -> tuple[Ints, Floats, Floats]:
+    """Return data_types, and the share of subjects of both sets who have each; those of few of either are left out."""
+    a, b = without(real.pairs, None), without(other.pairs, None)
+    told = (a.people > SMALL_CELL) & ((b.people == 0) | (b.people > SMALL_CELL))
+    types = np.flatnonzero(told)
+    return types, a.people[types] / float(a.n), b.people[types] / float(b.n)
+
+
+def histogram(sample: Sample, kind: int, edges: Floats) -> Curve:
+    """Return the shares of numbers in bins, of all that the sample has of the kind."""
+    value, group = sample.of(kind), sample.groups_of(kind)
+    at = np.searchsorted(edges, value, side="right") - 1
+    inside = (at >= 0) & (at < len(edges) - 1)
+    n = len(edges) - 1
+    cells = np.bincount(at[inside] * N_GROUPS + group[inside], minlength=n * N_GROUPS).reshape(n, N_GROUPS)
+    return Curve(0.5 * (edges[1:] + edges[:-1]), _told(cells, max(len(value), 1)))
+
+
+def _told(cells: Ints, n: int) -> Floats:
+    """Return shares of bins `(b, g)`; NaN where few people have any, 0 where nobody has."""
+    shares: Floats = cells.sum(1) / n
+    few: Bools = ((cells > 0).sum(1) <= SMALL_CELL) & (cells.sum(1) > 0)
+    return np.where(few, np.nan, shares)
+
+
+def recurrence(portrait: Portrait) -> Floats:
+    """Return the share of moments of a data_type after which it comes again within each window, of all data_types."""
+    again = portrait.temporal.again.sum(1)
+    shares = again.sum(0).cumsum() / max(again.sum(), 1)
+    few = (again.sum(0) > 0) & ((again > 0).sum(0) <= SMALL_CELL)
+    return np.where(few, np.nan, shares)[: len(WINDOWS)]
+
+
+def variogram(portrait: Portrait, real: Portrait) -> Floats:
+    """Return half the mean squared difference of values by the hours between them, in variances of the real ones."""
+    scale = variance(without(real.temporal, None).moments)[None, :, None]
+    pairs = np.where(np.isfinite(scale), portrait.temporal.pairs, 0)
+    square = np.where(pairs > 0, portrait.temporal.square / scale, 0)
+    n = pairs.sum(1)
+    with np.errstate(invalid="ignore"):
+        found: Floats = square.sum((0, 1)) / n.sum(0)
+    return np.where((n > 0).sum(0) > SMALL_CELL, found, np.nan)[: len(WINDOWS)]
+
+
+def roc(members: Floats, others: Floats, rates: Sequence[float]) -> Floats:
+    """Return the share of members that are found at each share of others that are wrongly taken for one."""
+    ranked = np.sort(others)[::-1]
+    found = []
+    for rate in rates:
+        k = int(np.floor(rate * len(others) + 1e-9))
+        bar = ranked[k] if k < len(ranked) else -np.inf
+        hits = int((members > bar).sum()) if k >= 1 else -1
+        few = 0 < hits <= SMALL_CELL or 0 < len(members) - hits <= SMALL_CELL or k < 1
+        found.append(np.nan if few else hits / len(members))
+    return np.array(found)
+
+
+def scores_shown(real: Floats, other: Floats) -> tuple[Curve, Curve]:
+    """Return how scores of a discriminator are dealt out in both sets, by their rank among all."""
+    both = np.concatenate([real, other])
+    rank = np.argsort(np.argsort(both, kind="stable"), kind="stable") / max(len(both), 1)
+    edges = np.linspace(0, 1, 11)
+    found = []
+    for part in (rank[: len(real)], rank[len(real) :]):
+        counts, _ = np.histogram(part, edges)
+        few = (counts > 0) & (counts <= SMALL_CELL)
+        found.append(Curve(0.5 * (edges[1:] + edges[:-1]), np.where(few, np.nan, counts / max(len(part), 1))))
+    return found[0], found[1]

@@ -1,0 +1,218 @@
+"""`tawt assess`: is a synthetic set like real records, and does it give anybody away?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tawt.assessment.attacks import Privacy, gates
+from tawt.assessment.page import page
+from tawt.assessment.result import Assessed
+from tawt.assessment.sides import Sides, control, n_of_own, sides_of, some
+from tawt.commands.assess_measured import Asked, fidelity_of, privacy_of
+from tawt.commands.assess_smaller import Smaller, smaller_of
+from tawt.commands.carried import place_for
+from tawt.commands.out_folder import hold_folder, hold_names, published
+from tawt.contracts.synthetic import ASSESSMENT, PROVENANCE, SYNTHETIC_SETS
+from tawt.dataset.reader import TripletDataset, open_dataset
+from tawt.errors import ConfigError, DatasetError
+from tawt.files import write_sealed, write_text
+from tawt.pipeline.fresh import hold_fresh
+from tawt.places import real, refuse_links
+from tawt.readers import read_map
+from tawt.runs.find import called, find_run
+from tawt.synthesis.controls import CONTROLS
+from tawt.synthesis.read import OfDataset, OfMeds, read_synthetic
+from tawt.training.folder import Report
+
+MOST = 5000
+RECORD, TABLE, PAGE = "assessment.json", "assessment.txt", "report.html"
+_UNREAD = 0.5
+_COPY = "take the set from a copy, or generate it again"
+
+
+@dataclass(frozen=True)
+class AssessResult:
+    """What was found of a synthetic set."""
+
+    folder: Path
+    """Holds `assessment.json`, `assessment.txt` and `report.html`."""
+    sizes: Mapping[str, int]
+    """People or records of each set."""
+    chosen: str
+    """Who the real ones are, in words."""
+    found: Assessed | None = None
+    """None of a dry run."""
+
+
+def assess(
+    synthetic: str | Path,
+    workspace: Path,
+    *,
+    run: str | Path | None = None,
+    reference_run: str | Path | None = None,
+    tasks: Sequence[str] = (),
+    n: int = MOST,
+    curve: bool = False,
+    smaller: Sequence[str] = (),
+    fidelity: bool = True,
+    privacy: bool = True,
+    seed: int = 0,
+    out: str | Path | None = None,
+    device: str = "auto",
+    stale_ok: bool = False,
+    dry_run: bool = False,
+    report: Report | None = None,
+) -> AssessResult:
+    """Judge a synthetic set, of `tawt generate` or of any other generator, beside real people and controls.
+
+    Args:
+        synthetic: What `generate` wrote, a workspace, or any MEDS dataset.
+        workspace: Whose train it was learned from.
+        run: An encoder or a decoder: distances are measured between its embeddings too, and a decoder without latents
+            says how likely it finds each record.
+        reference_run: A decoder that learned from other people, for the likelihood attack.
+        tasks: Label sets of yes or no that are learned from real and from synthetic records.
+        n: People of each set, at most.
+        curve: Whether attacks are made with fewer people too, and on controls that learned from fewer.
+        smaller: `SET=WORKSPACE` of sets that were learned from fewer people, which `curve` takes in.
+        fidelity: Whether it is held to real records.
+        privacy: Whether it is attacked.
+        seed: Of who is drawn.
+        out: A folder; default SYNTHETIC/assessment.
+        device: auto, cpu, cuda or cuda:N, for the run.
+        stale_ok: Also beside a dataset that is older than what it was made from.
+        dry_run: Hold what is asked, and measure nothing.
+        report: Hears `{"event": "part", "text": ...}` and notes.
+
+    Raises:
+        CheckpointError: A run is absent or broken, or has another vocabulary.
+        ConfigError: What is asked does not hold, or the set is real.
+        DatasetError: A dataset is absent, broken or empty, or knows none of the codes.
+        StaleError: The dataset is older than what it was made from.
+    """
+    folder, workspace = Path(synthetic).expanduser(), Path(workspace)
+    tell = report if report is not None else lambda event: None
+    if real(folder) == real(workspace):
+        raise ConfigError(str(folder), "is the workspace itself, expected a synthetic set to hold beside it",
+                          "`tawt generate` makes one")  # fmt: skip
+    if n < 1 or not (fidelity or privacy):
+        what = ("--n", f"is {n}, expected 1 or more") if n < 1 else ("--no-privacy", "leaves nothing to measure")
+        raise ConfigError(*what, "leave it out")
+    target = Path(out).expanduser() if out is not None else folder / ASSESSMENT
+    _hold_target(target, folder, workspace, out is not None)
+    of_run = find_run(workspace, run) if run is not None else None
+    place = place_for(workspace, of_run, tell, stale_ok) if of_run is not None else workspace
+    hold_fresh(place, stale_ok, lambda text: tell({"event": "note", "text": text}))
+    dataset = open_dataset(place)
+    sides = sides_of(dataset, n, seed)
+    made_by = _provenance(folder)
+    pairs = [smaller_of(one, dataset, sides) for one in smaller]
+    anchor = int(sides.train.split.origins[0]) if dataset.time_origin == "anchor" else 0
+    cohort = read_synthetic(folder, dataset.vocabulary, dataset.time_origin, anchor)
+    notes = _hold_set(folder, cohort, dataset)
+    notes += _of_provenance(made_by, sides, dataset)
+    own = some(cohort, n, seed)
+    sizes = {
+        "synthetic": own.n_subjects, "train": sides.train.n_subjects, "test": sides.test.n_subjects,
+        "reference": sides.reference.n_subjects,
+    }  # fmt: skip
+    if dry_run:
+        return AssessResult(target, sizes, sides.chosen)
+    if sides.tuned and made_by.get("run") is not None:
+        notes.append("Tuning chose the weights of the run: as a reference it is a little nearer to the set.")
+    controls = {name: control(name, sides.train, own.n_subjects, len(dataset.vocabulary), seed) for name in CONTROLS}
+    asked = Asked(workspace, folder, dataset, sides, own, controls, of_run, device, seed, tell)
+    lacks: dict[str, str] = {}
+    found_privacy = _attacked(asked, made_by, reference_run, curve, pairs, lacks) if privacy else None
+    found_fidelity, learned = fidelity_of(asked, tasks, lacks) if fidelity else (None, ())
+    lacks |= {name: "not asked for" for name, is_on in (("privacy", privacy), ("fidelity", fidelity)) if not is_on}
+    found = Assessed(
+        folder.resolve().name, _told(made_by, workspace, of_run), sizes, sides.chosen, found_fidelity, found_privacy,
+        learned, lacks, tuple(notes),
+    )  # fmt: skip
+    with published(target, RECORD) as aside:
+        write_sealed(aside / RECORD, found.to_json())
+        write_text(aside / TABLE, found.text())
+        write_text(aside / PAGE, page(found, dataset.vocabulary))
+    if made_by and found_privacy is not None:
+        _tell_provenance(folder, found_privacy)
+    for note in notes:
+        tell({"event": "note", "text": note})
+    return AssessResult(target, sizes, sides.chosen, found)
+
+
+def _attacked(
+    asked: Asked, made_by: Mapping[str, Any], reference_run: str | Path | None, curve: bool, pairs: Sequence[Smaller],
+    lacks: dict[str, str],
+) -> Privacy | None:  # fmt: skip
+    n_train = made_by.get("n_train")
+    n = n_train if isinstance(n_train, int) else None
+    other = find_run(asked.workspace, reference_run) if reference_run is not None else None
+    return privacy_of(asked, n, other, curve, pairs, lacks)
+
+
+def _hold_target(target: Path, folder: Path, workspace: Path, is_given: bool) -> None:
+    if real(target) == real(folder) / ASSESSMENT:
+        refuse_links(folder, target, inner=True)
+    else:
+        hold_folder(target, workspace, SYNTHETIC_SETS)
+    if is_given:
+        hold_names(target, (RECORD, TABLE, PAGE))
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
+    path = folder / PROVENANCE
+    return read_map(path, _COPY, DatasetError, sealed=True) if path.is_file() else {}
+
+
+def _hold_set(folder: Path, cohort: OfDataset | OfMeds, dataset: TripletDataset) -> list[str]:
+    if not cohort.n_subjects:
+        raise DatasetError(str(folder), "has nobody in it, expected records", "generate some: `tawt generate`")
+    if n_of_own(cohort, dataset):
+        raise ConfigError(
+            str(folder), "holds records of the workspace under their own ids, expected a synthetic set",
+            "real people are held out by the workspace itself; a generator gives its records ids of their own",
+        )  # fmt: skip
+    n_rows = sum(len(part.time) for part in cohort.parts())
+    if not n_rows or cohort.n_unknown == n_rows:
+        what = "has no event" if not n_rows else "has no code that the workspace's vocabulary has"
+        raise DatasetError(str(folder), f"{what}, expected records like its own", "give the workspace that it is of")
+    notes = []
+    if cohort.n_unknown:
+        share = cohort.n_unknown / n_rows
+        notes.append(f"{cohort.n_unknown:,} events ({share:.1%}) have codes that the vocabulary does not have"
+                     + ("; the set may be of other records." if share > _UNREAD else "."))  # fmt: skip
+    if cohort.n_unknown_unit:
+        notes.append(
+            f"{cohort.n_unknown_unit:,} numbers are in another unit than the vocabulary's: they are read as none."
+        )
+    return notes
+
+
+def _of_provenance(made_by: Mapping[str, Any], sides: Sides, dataset: TripletDataset) -> list[str]:
+    if not made_by:
+        return ["It has no provenance: it is taken to be learned from all of train, and from nobody else."]
+    notes = []
+    if made_by.get("n_train") not in (None, sides.n_train):
+        notes.append("By its provenance it was learned from another number of people than train has: who were none of "
+                     "them are attacked as if they were.")  # fmt: skip
+    if made_by.get("vocabulary") != dataset.vocabulary.sha256:
+        notes.append("It was made in another vocabulary, and is read into this one.")
+    return notes
+
+
+def _told(made_by: Mapping[str, Any], workspace: Path, run: Path | None) -> dict[str, Any]:
+    """Return what a report tells of the provenance: no hash of files, no verdict that was there before."""
+    left = ("files", "verdicts", "published_anyway", "outcome", "rules")
+    told = {name: value for name, value in made_by.items() if name not in left}
+    return told | ({"assessed_with": called(workspace, run)} if run is not None else {})
+
+
+def _tell_provenance(folder: Path, privacy: Privacy) -> None:
+    """Let the verdict travel with the set."""
+    about = _provenance(folder)
+    verdicts = [asdict(one) for one in gates(privacy.verdict)]
+    write_sealed(folder / PROVENANCE, about | {"verdicts": verdicts, "outcome": privacy.verdict.outcome})

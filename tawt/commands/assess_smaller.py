@@ -1,0 +1,48 @@
+"""Sets that were learned from fewer people of the same workspace: how attacks change with their number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tawt.assessment.sides import Sides
+from tawt.dataset.reader import TripletDataset, open_dataset
+from tawt.dataset.records import Cohort, OfSplit
+from tawt.errors import ConfigError
+from tawt.synthesis.read import read_synthetic
+
+
+@dataclass(frozen=True, eq=False)
+class Smaller:
+    """A set that was learned from fewer people."""
+
+    people: OfSplit
+    """Whom it was learned from, of train."""
+    synthetic: Cohort
+    """The set."""
+
+
+def smaller_of(given: str, dataset: TripletDataset, sides: Sides) -> Smaller:
+    """Read `SET=WORKSPACE`: a set, and the workspace of fewer people that it was learned from.
+
+    Raises:
+        ConfigError: It is not of that form, or the workspace's train has people whom this one's has not.
+        DatasetError: Either is absent or broken.
+    """
+    name, sign, home = given.rpartition("=")
+    if not sign or not name or not home:
+        raise ConfigError(f"--smaller {given}", "names no set and workspace, expected SET=WORKSPACE",
+                          "--smaller work/invented_500=work/mimic_500")  # fmt: skip
+    train = open_dataset(Path(home).expanduser()).split("train")
+    own = sides.train.split
+    place = np.flatnonzero(np.isin(own.subject_ids, train.subject_ids))
+    if len(place) < train.n_subjects or not len(place):
+        raise ConfigError(
+            f"--smaller {given}", "was learned from people who are not in train here, expected some of these alone",
+            "ingest fewer of the same people, with the same `splits`",
+        )  # fmt: skip
+    anchor = int(own.origins[0]) if dataset.time_origin == "anchor" else 0
+    read = read_synthetic(Path(name).expanduser(), dataset.vocabulary, dataset.time_origin, anchor)
+    return Smaller(OfSplit(own, place), read)

@@ -1,0 +1,109 @@
+"""Pictures tell of no few people, their numbers are right, and what is written in them is text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tawt.assessment.attacks import gates, seen, sizes_to
+from tawt.assessment.result import Assessed, is_near
+from tawt.assessment.shares import EDGES, histogram, prevalence, recurrence, roc, scores_shown
+from tawt.assessment.sides import Sides
+from tawt.assessment.spaces import as_split
+from tawt.assessment.svg import Plot, Scale, reach, text
+from tawt.dataset.records import OfSplit
+from tawt.fidelity.groups import Measure
+from tawt.fidelity.portrait import portrait_of
+from tawt.fidelity.sample import Sample
+from tawt.fidelity.temporal import WINDOWS
+from tawt.privacy.suite import assess
+from tawt.privacy.verdict import verdict
+from tests import toy
+
+
+def test_a_bin_of_few_people_is_not_drawn():
+    """A bin is told from eleven groups of subjects on, and where nobody is, as 0; shares are of all numbers."""
+    group = np.concatenate([np.arange(20), np.arange(10), np.arange(11)]).astype(np.uint8)
+    value = np.repeat(np.float32([-2.9, 0.1, 2.9]), [20, 10, 11])
+    order = np.argsort(value, kind="stable")
+    sample = Sample(np.zeros(41, np.int64), value[order], group[order], np.zeros(41, np.uint64))
+    shares = histogram(sample, 0, EDGES).y
+    assert shares[0] == pytest.approx(20 / 41) and shares[-1] == pytest.approx(11 / 41)
+    assert np.isnan(shares[12]) and (np.delete(shares, [0, 12, 23]) == 0).all()
+
+
+def test_prevalence_and_recurrence_are_those_of_the_records():
+    """Shares of subjects by a loop over records; the next event of a data_type within each window by another."""
+    records = toy.mixed(200, 3)
+    size = int(records.data_type.max()) + 1
+    portrait = portrait_of(records, np.arange(size), size)
+    types, own, _ = prevalence(portrait, portrait)
+    has = [set(records.data_type[a:b].tolist()) for a, b in zip(records.bounds[:-1], records.bounds[1:], strict=True)]
+    counts = np.array([sum(kind in one for one in has) for kind in range(size)])
+    assert types.tolist() == np.flatnonzero(counts > 10).tolist() and np.allclose(own * 200, counts[types])
+    later: list[float] = []
+    for i in range(200):
+        a, b = records.bounds[i], records.bounds[i + 1]
+        timed = ~records.is_static[a:b]
+        for kind in has[i]:
+            when = np.unique(records.time[a:b][timed & (records.data_type[a:b] == kind)])
+            later += [*np.diff(when) / 3.6e9, *[np.inf] * min(len(when), 1)]
+    expected = [(np.array(later) <= window).mean() for window in WINDOWS]
+    assert np.allclose(recurrence(portrait), expected)
+
+
+def test_a_point_of_few_members_is_not_drawn():
+    """ROC by counting; where 1 to 10 members are found, or left, nothing stands there."""
+    rng = np.random.default_rng(0)
+    members, others = rng.normal(1, 1, 400), rng.normal(0, 1, 1000)
+    rates = (0.001, 0.01, 0.1, 0.5, 1.0)
+    found = roc(members, others, rates)
+    for rate, share in zip(rates, found, strict=True):
+        bar = np.sort(others)[::-1][int(rate * 1000)] if rate < 1 else -np.inf
+        hits = (members > bar).sum()
+        assert np.isnan(share) if 0 < hits <= 10 or 0 < 400 - hits <= 10 else share == hits / 400
+    assert np.isnan(roc(members[:12], others, rates)).sum() >= 3
+    low, high = scores_shown(others[:50], members[:50])
+    assert np.isnan(low.y).any() and not np.isnan(scores_shown(others, members)[0].y[:5]).any() and len(high.x) == 10
+
+
+def test_what_came_with_the_data_is_text():
+    """Names that are mark-up, or turn what follows, are shown as they are; a broken line is two, a lone number a dot."""
+    plot = Plot("<script>", Scale(0, 10), Scale(*reach([1, 2])), "a&b", "\u202ex")
+    plot.line([0, 1, 2, 3, 4], [1, 1, float("nan"), 1, float("nan")], 0)
+    plot.dot(1, 1, 0, "<b>")
+    drawn = plot.render()
+    assert "<script>" not in drawn and "<b>" not in drawn and "a&amp;b" in drawn and "\u202e" not in drawn
+    assert drawn.count("<polyline") == 1 and drawn.count("<circle") == 2
+    assert text("a\n<c>") == "a &lt;c&gt;"
+    assert Scale(1, 1000, True).at(10) == pytest.approx(1 / 3) and [x for x, _ in Scale(0, 1).marks][:2] == [0, 0.2]
+    assert all(len(Scale(0, high).marks) >= 2 for high in (0.03, 0.7, 1.9, 2.1, 80))
+
+
+def test_what_is_as_good_as_real_is_told_by_kind():
+    """Larger, smaller, nearer to a half or to the real: each by where a perfect set lies; what is missing never is."""
+    real = Measure(0.9, 0.85, 0.95)
+    assert is_near("prevalence", Measure(0.86), real) and not is_near("prevalence", Measure(0.84), real)
+    assert is_near("ks", Measure(0.02), Measure(0.05)) and not is_near("ks", Measure(0.09), Measure(0.05))
+    assert not is_near("discriminator_boosted", Measure(0.4), Measure(0.5)) and not is_near("ks", None, real)
+    assert "was not judged" in Assessed("x", {}, {}, "").verdict[0]
+
+
+def test_a_safe_set_passes_and_copies_fail():
+    """No gate fails fresh samples of the process; a tenth of copies fails those that look at single people."""
+    n = 500
+
+    def side(records) -> OfSplit:
+        return OfSplit(as_split(records, "first_event", "kept"), np.arange(n))
+
+    train = toy.oracle(n, 1)
+    sides = Sides(side(train.records), side(toy.oracle(n, 2).records), side(toy.oracle(n, 3).records), n, "", False)
+    said = {}
+    for name, made in (("fresh", toy.oracle(n, 4)), ("copied", toy.copy(train, 0.1, 5))):
+        sets = seen(sides, made.records)
+        found = verdict(assess(sets.train, sets.test, sets.synthetic, sets.reference, sets.n, n_draws=8))
+        said[name] = {one.gate: one for one in gates(found)}
+    assert {one.outcome for one in said["fresh"].values()} <= {"passed", "cannot tell"}
+    assert all(one.passed for one in said["fresh"].values())
+    assert not said["copied"]["membership by distance"].passed and not said["copied"]["near copies"].passed
+    assert sizes_to(1300) == [81, 162, 325, 650, 1300] and sizes_to(20) == [20] and sizes_to(0) == []
