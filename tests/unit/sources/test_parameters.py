@@ -26,8 +26,9 @@ def test_a_parameter_that_is_no_value_of_its_type_is_refused_by_its_name(pipelin
 
 def test_a_stage_that_is_off_asks_for_no_type() -> None:
     """What no stage of the pipeline reads is not held."""
-    labels = (name for name in load_graph(resolve_pipeline("physionet2012")).stages if name.startswith("labels."))
-    settings = ("parameters.pseudo_epoch=xx", f"off=[{', '.join([*labels, 'event_parts.measurements'])}]")
+    stages = load_graph(resolve_pipeline("physionet2012")).stages
+    reading = [name for name in stages if name.startswith("labels.")] + ["event_parts.measurements"]
+    settings = ("parameters.pseudo_epoch=xx", f"off=[{', '.join([*reading, 'event_parts.outcomes'])}]")
     assert load_graph(resolve_pipeline("physionet2012", settings)).stages
 
 
