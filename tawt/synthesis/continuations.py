@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Ints
 from tawt.contracts.meds import MEDS_TYPES
-from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
-from tawt.dataset.records import Records
+from tawt.contracts.value_status import ValueStatus
+from tawt.dataset.records import Records, joined
 from tawt.models.decoder.drawn import Drawn
 from tawt.models.decoder.heads import Step
 from tawt.models.decoder.sample import Sampler
+from tawt.synthesis import written
+from tawt.synthesis.rollout import records_of
 from tawt.synthesis.values import Told
 
 TRAJECTORY_TYPES: dict[str, pa.DataType] = {**MEDS_TYPES, "prediction_time": pa.timestamp("us")}
 """Column -> its type, of a file of `GeneratedTrajectorySchema`."""
-_COLUMNS = ("step", "time", "data_type", "value", "value_token", "value_status")
 # source: MEDS_trajectory_evaluation, schema.py: the MEDS data schema, and a prediction time that is never null
 
 
@@ -52,7 +52,7 @@ class Keeper:
     """Hands on what a sampler draws, and keeps it."""
 
     def __init__(self) -> None:
-        self._drawn: list[tuple[Drawn, Bools]] = []
+        self._drawn: list[tuple[list[Drawn], Bools]] = []
         self._over: list[Bools] = []
 
     def events(self, sampler: Sampler, most: int, until: Ints | None) -> Iterator[Drawn]:
@@ -70,7 +70,7 @@ class Keeper:
             sampler.alive &= torch.from_numpy(~over)
             yield drawn
         self._over.append(over)
-        self._drawn.append((_stacked(kept), np.stack(there)))
+        self._drawn.append((kept, np.stack(there)))
 
     def continued(self, subject_id: Ints, origin: Ints, asked: Ints, n: int) -> Continued:
         """Return all that was kept.
@@ -81,28 +81,12 @@ class Keeper:
             asked: `(d,)`, their prediction times, us since 1970-01-01.
             n: Continuations of each.
         """
-        columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in _COLUMNS}
-        lengths = []
-        for drawn, there in self._drawn:
-            row, place = np.nonzero(there.T)
-            lengths.append(there.sum(0))
-            for name in _COLUMNS:
-                columns[name].append(getattr(drawn, name)[place, row])
-        whole = {name: np.concatenate(parts) for name, parts in columns.items()}
-        records = Records(
-            np.repeat(subject_id, n), np.repeat(origin, n), np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
-            is_static=whole["step"] == Step.STATIC, time=whole["time"], data_type=whole["data_type"].astype(np.int32),
-            value=whole["value"].astype(np.float32), value_token=whole["value_token"].astype(np.int32),
-            value_status=whole["value_status"].astype(np.uint8),
-        )  # fmt: skip
+        whose, begun = np.repeat(subject_id, n), np.repeat(origin, n)
+        ends = np.cumsum([there.shape[1] for _, there in self._drawn])[:-1]
+        parts = zip(self._drawn, np.split(whose, ends), np.split(begun, ends), strict=True)
+        records = joined(records_of(drawn, there, *of) for (drawn, there), *of in parts)
         number = np.tile(np.arange(n), len(subject_id))
         return Continued(records, np.repeat(asked, n), number, np.concatenate(self._over))
-
-
-def _stacked(drawn: Sequence[Drawn]) -> Drawn:
-    return Drawn(**{
-        name: np.stack([getattr(one, name) for one in drawn]) for name in (*_COLUMNS, "watched")
-    })  # fmt: skip
 
 
 def as_events(continued: Continued, values: Told) -> pa.Table:
@@ -111,26 +95,13 @@ def as_events(continued: Continued, values: Told) -> pa.Table:
 
     What a panel expected and nobody measured is no event, here as there.
     """
-    records = continued.records
-    kept = records.value_status != ValueStatus.NOT_MEASURED
-    kind, status = records.data_type[kept].astype(np.int64), records.value_status[kept].astype(np.int64)
-    owner = records.subject[kept]
-    number = values.numbers(kind, records.value[kept], status)
-    time = records.time[kept] + records.origin[owner]
-    has = ~np.isnan(number)
-    arrays = {
-        "subject_id": pa.array(records.subject_id[owner]),
-        "time": pa.array(time, pa.int64(), mask=records.is_static[kept]).cast(pa.timestamp("us")),
-        "code": pa.array(values.codes(kind), pa.string()),
-        "numeric_value": pa.array(number, pa.float64(), mask=~has).cast(pa.float32()),
-        "text_value": pa.array(values.texts(kind, records.value_token[kept], status), pa.large_string()),
-        "prediction_time": pa.array(continued.asked[owner]).cast(pa.timestamp("us")),
-        "unit": pa.array(values.units(kind, status), pa.string()),
-        "value_status": pa.array(np.array(STATUS_NAMES, dtype=object)[status], pa.string()),
-        "continuation": pa.array(owner),
-        "number": pa.array(continued.number[owner]),
-    }
-    return pa.table(arrays)
+    records = continued.records.keep(continued.records.value_status != ValueStatus.NOT_MEASURED)
+    owner = records.subject
+    asked = pa.array(continued.asked[owner]).cast(pa.timestamp("us"))
+    events = written.as_events(records, values).append_column("prediction_time", asked)
+    return events.append_column("continuation", pa.array(owner)).append_column(
+        "number", pa.array(continued.number[owner])
+    )
 
 
 def trajectories(events: pa.Table, number: int) -> pa.Table:

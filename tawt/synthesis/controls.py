@@ -19,7 +19,7 @@ from tawt.arrays import Bools, Ints, Words
 from tawt.chance import draw, uniform
 from tawt.dataset.records import Cohort, Drawable, Records
 from tawt.synthesis.markov import Markov
-from tawt.synthesis.rollout import COMPANY, Invented
+from tawt.synthesis.rollout import Invented, companies
 from tawt.synthesis.samples import Samples, gaps_of, row_words, values_of
 
 Draw = Callable[[Ints], Iterator[Invented]]
@@ -49,7 +49,7 @@ def fitted(name: str, cohort: Drawable, n_types: int, seed: int, most: int, orig
 
 def copies(cohort: Drawable, numbers: Ints, seed: int) -> Iterator[Invented]:
     """Give real records, drawn with replacement, under other ids."""
-    for members in _companies(numbers):
+    for members in companies(numbers):
         chosen = (uniform(draw(members, _COPY, seed)) * cohort.n_subjects).astype(np.int64)
         held = cohort.take(chosen)
         columns = {name: getattr(held, name) for name in held.__dataclass_fields__ if name != "subject_id"}
@@ -105,15 +105,10 @@ class Marginals:
         return columns | {name: column[rows] for name, column in self.values.columns.items()}, whole
 
 
-def _companies(numbers: Ints) -> Iterator[Ints]:
-    for company in np.unique(numbers // COMPANY):
-        yield numbers[numbers // COMPANY == company]
-
-
 def _in_companies(
     model: Any, numbers: Ints, seed: int, most: int, origins: Callable[[Ints], Ints]
 ) -> Iterator[Invented]:
-    for members in _companies(numbers):
+    for members in companies(numbers):
         columns, whole = model.records(draw(members, _ROW, seed), most)
         order = np.lexsort((columns["data_type"], columns["time"], ~columns["is_static"], columns["subject"]))
         lengths = np.bincount(columns.pop("subject"), minlength=len(members))

@@ -13,7 +13,7 @@ from tawt.arrays import Bools, Floats, Ints, Words
 from tawt.chance import draw, uniform
 from tawt.contracts.value_status import HAS_NUMBER_OF
 from tawt.dataset.records import Cohort, Records
-from tawt.synthesis.samples import Drawn, Samples, gaps_of, row_words, values_of
+from tawt.synthesis.samples import Sampled, Samples, gaps_of, row_words, values_of
 
 _STATIC, _PICK, _NEXT, _GAP, _VALUE, _NORMAL = range(80, 86)
 _MOST_OF_TYPE, _MOST_OF_PAIR = 4096, 1024
@@ -157,7 +157,7 @@ class Markov:
         return value
 
 
-def _scores(numbers: Drawn, kind: Ints, value: NDArray[np.float32]) -> Floats:
+def _scores(numbers: Sampled, kind: Ints, value: NDArray[np.float32]) -> Floats:
     """Return the normal scores of numbers among those of their data_type; equal ones have the score of their middle."""
     score = np.zeros(len(kind))
     for one in np.unique(kind).tolist():

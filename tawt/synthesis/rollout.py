@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from tawt.batching.gaps import PERIODS, US_PER_HOUR
 from tawt.chance import draw
 from tawt.dataset.records import Records
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.drawn import Drawn
 from tawt.models.decoder.heads import NextHeads, Step
 from tawt.models.decoder.sample import Sampler, Snap
 from tawt.models.encoder import Encoder
@@ -76,31 +77,40 @@ def invent(
         snap: To the numbers that are told, see `Grid.nearest`; None = as they are drawn.
         latent: Gives the latents `(b, width)` of numbers, a company at a time, as a prior does; None = there is none.
     """
-    for company in np.unique(numbers // COMPANY):
-        members = company * COMPANY + np.arange(COMPANY)
+    for wanted in companies(numbers):
+        members = wanted[0] // COMPANY * COMPANY + np.arange(COMPANY)
         origin = origins(members)
         sampler = Sampler(
             encoder, heads, vocabulary, from_nothing(origin), draw(members, _RECORD, seed),
             snap=snap, z=latent(members) if latent is not None else None,
         )  # fmt: skip
         drawn = list(sampler.events(most))
-        columns = {name: np.stack([getattr(one, name) for one in drawn]) for name in _COLUMNS}
-        there = columns["step"] != Step.END
-        wanted = np.flatnonzero(np.isin(members, numbers))
-        row, place = np.nonzero(there.T[wanted])
-        at = place, wanted[row]
-        records = Records(
-            subject_id=members[wanted],
-            origin=origin[wanted],
-            bounds=np.concatenate([[0], np.cumsum(there[:, wanted].sum(0))]),
-            is_static=columns["step"][at] == Step.STATIC,
-            time=columns["time"][at],
-            data_type=columns["data_type"][at].astype(np.int32),
-            value=columns["value"][at],
-            value_token=columns["value_token"][at].astype(np.int32),
-            value_status=columns["value_status"][at].astype(np.uint8),
-        )
-        yield Invented(records, ~there[-1, wanted])
+        there = np.stack([one.step != Step.END for one in drawn])
+        own = wanted - members[0]
+        yield Invented(records_of(drawn, there, members, origin).take(own), ~there[-1, own])
 
 
-_COLUMNS = ("step", "time", "data_type", "value", "value_token", "value_status")
+def companies(numbers: Ints) -> Iterator[Ints]:
+    """Give numbers, ascending, company by company."""
+    yield from np.split(numbers, np.flatnonzero(np.diff(numbers // COMPANY)) + 1)
+
+
+def records_of(drawn: Sequence[Drawn], there: Bools, subject_id: Ints, origin: Ints) -> Records:
+    """Return what was drawn, event after event, as records.
+
+    Args:
+        drawn: `k` events of each of `b` records.
+        there: `(k, b)`, which of them belong to the records.
+        subject_id: `(b,)`.
+        origin: `(b,)`, us since 1970-01-01.
+    """
+    columns = {name: np.stack([getattr(one, name) for one in drawn]).T[there.T] for name in _DTYPES}
+    is_static = np.stack([one.step for one in drawn]).T[there.T] == Step.STATIC
+    return Records(
+        subject_id, origin, np.concatenate([[0], np.cumsum(there.sum(0))]), is_static,
+        **{name: column.astype(_DTYPES[name]) for name, column in columns.items()},
+    )  # fmt: skip
+
+
+_DTYPES = {"time": np.int64, "data_type": np.int32, "value": np.float32, "value_token": np.int32,
+           "value_status": np.uint8}  # fmt: skip

@@ -35,12 +35,12 @@ class Samples:
         if self._n > _HELD:
             self._settle()
 
-    def done(self) -> Drawn:
+    def done(self) -> Sampled:
         """Return the sample; nothing comes any more."""
         self._settle()
         keys, _, columns = self._waiting[0]
         kinds, starts = np.unique(keys, return_index=True)
-        return Drawn(kinds, np.append(starts, len(keys)), columns)
+        return Sampled(kinds, np.append(starts, len(keys)), columns)
 
     def _settle(self) -> None:
         keys = np.concatenate([keys for keys, _, _ in self._waiting])
@@ -55,7 +55,7 @@ class Samples:
         self._n = len(order)
 
 
-class Drawn:
+class Sampled:
     """A sample: rows by key.
 
     Args:
@@ -74,17 +74,13 @@ class Drawn:
         found: Ints = first + (chance * n).astype(np.int64)
         return found
 
-    def has(self, keys: Ints) -> Bools:
-        """Return whether there are rows of each key, `(m,)`."""
-        return np.isin(keys, self.keys)
-
-    def only(self, rows: Bools, by: str) -> Drawn:
+    def only(self, rows: Bools, by: str) -> Sampled:
         """Return some of the rows, those of each key in the order of a column."""
         key = np.repeat(self.keys, np.diff(self.bounds))[rows]
         columns = {name: column[rows] for name, column in self.columns.items()}
         order = np.lexsort((columns[by], key))
         kinds, starts = np.unique(key[order], return_index=True)
-        return Drawn(kinds, np.append(starts, len(key)), {name: c[order] for name, c in columns.items()})
+        return Sampled(kinds, np.append(starts, len(key)), {name: c[order] for name, c in columns.items()})
 
 
 def row_words(part: Records) -> Words:
