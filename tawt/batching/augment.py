@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.arrays import Bools, HalfWords, Ints
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch
 from tawt.chance import draw, uniform
 from tawt.config.augment import AugmentConfig
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Codes, Floats, Ints, Places
 from tawt.batching.batch import MASK
+from tawt.contracts.dataset import US_PER_HOUR
 
-US_PER_HOUR = 3_600_000_000
 PERIODS = {"day": 24 * US_PER_HOUR, "week": 168 * US_PER_HOUR, "year": 31_556_952_000_000}
 """Microseconds after which the calendar comes round; a year is the Gregorian calendar's mean, 365.2425 days."""
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Codes, Floats, HalfWords, Ints, Places, Words
 from tawt.batching.batch import PackedBatch
-from tawt.batching.gaps import PERIODS, US_PER_HOUR, event_gaps, type_gaps
+from tawt.batching.gaps import PERIODS, event_gaps, type_gaps
 from tawt.chance import draw, stir
+from tawt.contracts.dataset import US_PER_HOUR
 
 _CONTENT = ("data_type", "value", "value_token", "value_status")
 _OF_TOKENS = (*_CONTENT, "time", "available", "identity")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch
+from tawt.contracts.dataset import US_PER_HOUR
 
 
 class ObservedTime:

@@ -10,11 +10,11 @@ import duckdb
 import pyarrow as pa
 
 from tawt.arrays import Ints
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.builtin.all import graph_of
 from tawt.commands.audit_read import task_of
 from tawt.commands.risk_records import Asking, events_of, hold_kind, stage_asked
 from tawt.commands.risk_told import Batches, Told, Trajectories, by_estimators, by_records
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.label_set import about_labels
 from tawt.errors import ConfigError
 from tawt.heads.label_set import LabelSet

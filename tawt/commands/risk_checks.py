@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from tawt.arrays import Floats, Ints
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.loader import PackedLoader
 from tawt.commands.risk_asked import Wanted
 from tawt.commands.risk_told import Told, batches_of
 from tawt.contracts.cells import few
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.workspace import RISKS
 from tawt.errors import printable
 from tawt.evaluation.metrics import Binary

@@ -18,6 +18,8 @@ SPLITS = ("train", "tuning", "held_out")
 
 SPECIAL_CODES = ("[PAD]", "[UNK]", "[MASK]", "[CLS]")
 """The data_types 0 to 3 of every vocabulary."""
+US_PER_HOUR = 3_600_000_000
+"""Times are whole microseconds."""
 UNKNOWN = SPECIAL_CODES.index("[UNK]")
 BIRTH = "MEDS_BIRTH"
 """The code of the event that `time_origin: birth` counts from."""

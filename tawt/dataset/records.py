@@ -64,6 +64,11 @@ class Records:
         found: Bools = HAS_NUMBER_OF[self.value_status]
         return found
 
+    def people(self, n_types: int) -> Ints:
+        """Return how many of the records have each data_type of a vocabulary, `(n_types,)`."""
+        own = np.unique(self.subject * n_types + self.data_type)
+        return np.bincount(own % n_types, minlength=n_types)
+
     def take(self, subjects: Ints) -> Records:
         """Return some of the records, `(m,)` numbers, in that order; one may be named several times."""
         lengths = self.lengths[subjects]

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tawt.arrays import Bools, Floats, Ints
-from tawt.contracts.dataset import SPECIAL_CODES
+from tawt.contracts.dataset import SPECIAL_CODES, US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.reader import TripletDataset
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.evaluation.known import US_PER_HOUR, Known, known_at
+from tawt.evaluation.known import Known, known_at
 
 Recipe = Literal["summaries", "four", "missingness", "demographics"]
 """Twelve statistics a numeric variable and counts; four statistics a numeric variable; which variables there are at

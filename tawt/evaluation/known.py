@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tawt.arrays import Bools, Floats, Ints
-from tawt.contracts.dataset import BIRTH
+from tawt.contracts.dataset import BIRTH, US_PER_HOUR
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.known import was_known
 from tawt.dataset.reader import Split, TripletDataset
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import DatasetError
 
-US_PER_HOUR = 3_600_000_000
 _YEAR = 8766 * US_PER_HOUR
 _NO_TYPE = -1
 

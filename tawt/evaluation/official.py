@@ -12,11 +12,11 @@ import numpy as np
 
 from tawt.arrays import Floats
 from tawt.config.pipeline import Score
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.evaluation.measure import ADDS_UP, Metric
 from tawt.evaluation.metrics import Binary, at_threshold, best_threshold, one_class
 from tawt.evaluation.predictions import Predictions
 
-_US_PER_HOUR = 3_600_000_000
 _N_DECILES, _NEVER_ZERO = 10, 0.001
 _FALSE_ALARM = -0.05
 _EARLY, _BEST, _LATE = -12.0, -6.0, 3.0
@@ -99,7 +99,7 @@ def utilities(asked: Predictions) -> tuple[Floats, Floats]:
         asked: Yes or no, by the hour.
     """
     assert isinstance(asked.outcome, Binary)
-    hour = asked.prediction_time / _US_PER_HOUR
+    hour = asked.prediction_time / US_PER_HOUR
     _, subject = np.unique(asked.subject_id, return_inverse=True)
     first = np.full(len(hour), np.inf)
     yes = asked.outcome.truth == 1

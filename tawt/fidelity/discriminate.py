@@ -10,7 +10,7 @@ import numpy as np
 from tawt.arrays import Bools, Floats, Ints
 from tawt.evaluation.baselines import lightgbm_module, sklearn_module
 from tawt.evaluation.metrics import AUROC, Binary
-from tawt.fidelity.groups import Measure, Told, group_of, told
+from tawt.fidelity.groups import Measure, Told, group_of, told, without_group
 from tawt.fidelity.summaries import Matrix
 
 N_FOLDS = 5
@@ -81,8 +81,7 @@ def told_apart(real: Floats, other: Floats) -> Measure:
     """
 
     def without(group: int | None) -> Told:
-        left = -1 if group is None else group
-        sides = [one[group_of(0, len(one)) != left] for one in (real, other)]
+        sides = [one[without_group(len(one), group)] for one in (real, other)]
         truth = np.repeat([0, 1], [len(side) for side in sides])
         return {"auroc": AUROC(Binary(truth, np.concatenate(sides))).value}
 

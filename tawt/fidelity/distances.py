@@ -14,7 +14,7 @@ import numpy as np
 
 from tawt.arrays import Floats
 from tawt.chance import shuffled
-from tawt.fidelity.groups import N_GROUPS, Measure, Told, group_of, measured, told
+from tawt.fidelity.groups import N_GROUPS, Measure, Told, group_of, measured, told, without_group
 from tawt.fidelity.summaries import Matrix
 
 NEIGHBOURS, MOST_POINTS = 5, 5000
@@ -107,7 +107,7 @@ def mmd(real: Matrix, other: Matrix) -> dict[str, Measure]:
     n, m = (np.bincount(group_of(0, len(one)), minlength=N_GROUPS).astype(np.float64) for one in (x, y))
 
     def without(group: int | None) -> Told:
-        own = np.arange(N_GROUPS) != (-1 if group is None else group)
+        own = without_group(N_GROUPS, group)
         k, l = n[own].sum(), m[own].sum()  # noqa: E741
         if min(k, l) < 2:
             return {"mmd": None}
@@ -168,8 +168,7 @@ def surroundings(real: Matrix, other: Matrix, k: int = NEIGHBOURS) -> dict[str, 
     each = {"precision": (near > 0).astype(np.float64), "recall": recall, "density": near / k, "coverage": coverage}
 
     def without(group: int | None) -> Told:
-        left = -1 if group is None else group
-        return {name: float(one[group_of(0, len(one)) != left].mean()) for name, one in each.items()}
+        return {name: float(one[without_group(len(one), group)].mean()) for name, one in each.items()}
 
     return told(without(None), without, min(len(x), len(y)))
 

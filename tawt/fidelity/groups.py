@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tawt.arrays import Floats, Ints
+from tawt.arrays import Bools, Floats, Ints
 
 N_GROUPS = 20
 _T = 2.093
@@ -47,6 +47,12 @@ Told = Mapping[str, float | None]
 def group_of(first: int, n: int) -> Ints:
     """Return the group of each subject, by its number in the cohort."""
     return np.arange(first, first + n) % N_GROUPS
+
+
+def without_group(n: int, group: int | None) -> Bools:
+    """Return which of `n` subjects are in another group, `(n,)`; None = all are."""
+    found: Bools = group_of(0, n) != (-1 if group is None else group)
+    return found
 
 
 def by_group(values: Any, group: Ints) -> Any:
@@ -82,8 +88,7 @@ def _added(one: Any, other: Any) -> Any:
 def _without(one: Any, group: int | None) -> Any:
     if not isinstance(one, np.ndarray):
         return one.without(group)
-    kept = np.arange(len(one)) != (-1 if group is None else group)
-    return one[kept].sum(0)
+    return one[without_group(len(one), group)].sum(0)
 
 
 def measured(compare: Callable[[T, T], Callable[[T, T], Told]], real: T, other: T, n: int) -> dict[str, Measure]:

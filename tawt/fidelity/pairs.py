@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import Records
 from tawt.fidelity.groups import N_GROUPS, Told, by_group
 from tawt.fidelity.pieces import begins_moment
-from tawt.fidelity.summaries import HOUR, places
+from tawt.fidelity.summaries import places
 
 N_DECILES, LEAST_COUNT = 10, 5
-_DAY = 24 * HOUR
+_DAY = 24 * US_PER_HOUR
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,5 +98,5 @@ def frequent(cohort: Cohort, most: int, size: int) -> Ints:
     people = np.zeros(size, dtype=np.int64)
     for _, piece in pieces(cohort):
         _hold(piece, size)
-        people += np.bincount(np.unique(piece.subject * size + piece.data_type) % size, minlength=size)
+        people += piece.people(size)
     return np.sort(np.argsort(-people, kind="stable")[: min(most, int((people > 0).sum()))])

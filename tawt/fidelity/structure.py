@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tawt.arrays import Floats, Ints
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import Records
 from tawt.fidelity.groups import N_GROUPS, Told, mean_of
 from tawt.fidelity.pieces import begins_moment
 from tawt.fidelity.sample import Sample, apart, sample_of
-from tawt.fidelity.summaries import HOUR
 from tawt.fidelity.values import compared_types, total_variation
 
 SHAPES = ("events", "span", "gaps", "at_once")
@@ -51,15 +51,15 @@ def structure_of(piece: Records, group: Ints) -> Structure:
     size[last_of_subject] = piece.bounds[1:][who[last_of_subject]] - begins[last_of_subject]
     there = np.flatnonzero(piece.lengths > 0)
     starts = np.flatnonzero(np.diff(who, prepend=-1))
-    span = (when[last_of_subject] - when[starts]) / HOUR
-    gap = (when[inner] - when[inner - 1]) / HOUR
+    span = (when[last_of_subject] - when[starts]) / US_PER_HOUR
+    gap = (when[inner] - when[inner - 1]) / US_PER_HOUR
     rows = np.concatenate([piece.bounds[:-1][there], begins[starts], begins[inner], begins])
     kinds = np.repeat(np.arange(len(SHAPES)), [len(x) for x in (there, starts, inner, begins)])
     numbers = np.concatenate([piece.lengths[there], span, gap, size])
     at, apart_hours = next_of_type(piece)
     again = np.isfinite(apart_hours)
     clock = (piece.origin[subject] + piece.time)[timed]
-    hour = np.floor_divide(clock, HOUR)
+    hour = np.floor_divide(clock, US_PER_HOUR)
     g = group[subject][timed]
     return Structure(
         sample_of(piece, rows, kinds, numbers, group),
@@ -79,7 +79,7 @@ def next_of_type(piece: Records) -> tuple[Ints, Floats]:
     of, time = piece.subject[order] * (1 << 32) + piece.data_type[order], piece.time[order]
     hours = np.full(len(order), np.nan)
     if len(order):
-        hours[:-1] = np.where(np.diff(of) == 0, np.diff(time) / HOUR, np.nan)
+        hours[:-1] = np.where(np.diff(of) == 0, np.diff(time) / US_PER_HOUR, np.nan)
     return order, hours
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Floats, Ints
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.records import Cohort, Records
 from tawt.fidelity.pieces import begins_moment, pieces
@@ -17,7 +18,6 @@ from tawt.fidelity.pieces import begins_moment, pieces
 Matrix = NDArray[np.float32]
 MOST_TYPES, MOST_CATEGORIES = 100, 100
 """Data_types and categories that have features."""
-HOUR = 3_600_000_000
 _MOST = 10.0
 _OF_TIME = ("events", "moments", "span", "gap", "gap_spread")
 
@@ -172,7 +172,7 @@ def _of_time(piece: Records) -> Floats:
     timed = begins_moment(piece) & ~piece.is_static
     who, when = subject[timed], piece.time[timed]
     n_moments = np.bincount(who, minlength=s)
-    gap = np.log1p(np.diff(when)[who[1:] == who[:-1]] / HOUR)
+    gap = np.log1p(np.diff(when)[who[1:] == who[:-1]] / US_PER_HOUR)
     of = who[1:][who[1:] == who[:-1]]
     n_gaps = np.bincount(of, minlength=s)
     none = np.full(s, np.nan)
@@ -181,4 +181,6 @@ def _of_time(piece: Records) -> Floats:
     begin, end = np.zeros(s), np.zeros(s)
     begin[who[::-1]], end[who] = when[::-1], when
     spread = np.sqrt(np.maximum(square - mean**2, 0))
-    return np.stack([np.log1p(piece.lengths), np.log1p(n_moments), np.log1p((end - begin) / HOUR), mean, spread], 1)
+    return np.stack(
+        [np.log1p(piece.lengths), np.log1p(n_moments), np.log1p((end - begin) / US_PER_HOUR), mean, spread], 1
+    )

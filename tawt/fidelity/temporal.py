@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tawt.arrays import Floats, Ints
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import Records
 from tawt.fidelity.groups import N_GROUPS, Told, mean_of
 from tawt.fidelity.structure import next_of_type
-from tawt.fidelity.summaries import HOUR
 
 WINDOWS = (1, 6, 24, 7 * 24, 30 * 24, 8766)
 """Hours: ends of the windows in which things come again, and of the bins of the variogram."""
@@ -61,7 +61,7 @@ def temporal_of(piece: Records, group: Ints, size: int) -> Temporal:
     square, pairs = np.zeros((N_GROUPS * size, n_bins)), np.zeros((N_GROUPS * size, n_bins))
     for step in STEPS:
         a, b = _apart(series, step)
-        bins = np.searchsorted(WINDOWS, (time[b] - time[a]) / HOUR)
+        bins = np.searchsorted(WINDOWS, (time[b] - time[a]) / US_PER_HOUR)
         at = cell[a] * n_bins + bins
         square += _sums(at, 0.5 * (value[b] - value[a]) ** 2, square.shape)
         pairs += _sums(at, None, pairs.shape)

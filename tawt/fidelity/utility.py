@@ -9,10 +9,8 @@ import numpy as np
 from tawt.arrays import Bools, Floats, Ints
 from tawt.evaluation.metrics import AUROC, Binary
 from tawt.fidelity.discriminate import booster, logistic
-from tawt.fidelity.groups import Measure, Told, group_of, told
+from tawt.fidelity.groups import Measure, Told, told, without_group
 from tawt.fidelity.summaries import Matrix
-
-UTILITY = ("trtr", "tstr", "trts", "augmented", "lost", "kept", "importances")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +41,9 @@ def utility(train: Labelled, test: Labelled, other: Labelled, seed: int = 0) -> 
     said = {name: _answers(a, b, seed) for name, (a, b) in learned.items()}
 
     def without(group: int | None) -> Told:
-        left = -1 if group is None else group
         found: dict[str, float | None] = {}
         for name, (_, asked) in learned.items():
-            own = group_of(0, len(asked.label)) != left
+            own = without_group(len(asked.label), group)
             answers = said[name]
             found[name] = None if answers is None else AUROC(Binary(asked.label[own], answers[own])).value
         real, invented = found["trtr"], found["tstr"]

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.arrays import Ints
-
-US_PER_HOUR = 3_600_000_000
+from tawt.contracts.dataset import US_PER_HOUR
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.labels.language import duration
 from tawt.labels.predicates_sql import Query, add_events, hits, sums, values
 from tawt.labels.sections import Window
@@ -12,9 +13,8 @@ from tawt.labels.task import Task
 from tawt.labels.windows import index_moment
 from tawt.labels.windows_sql import Rule, Samples, count_within, samples_of
 
-HOUR = 3_600_000_000
 """Microseconds."""
-_DAY = 24 * HOUR
+_DAY = 24 * US_PER_HOUR
 _KEYS = ("subject_id", "prediction_time")
 
 
@@ -123,7 +123,7 @@ def _ask(samples: Samples, one: _Branch, name: str, label: str, horizon: str, at
     if horizon:
         length = duration(horizon)
         ends = f"({begin} + to_microseconds({length}))"
-        one["horizon_hours"] = f"{length / HOUR!r}::double"
+        one["horizon_hours"] = f"{length / US_PER_HOUR!r}::double"
         # what ends the window earlier keeps its own inclusiveness; the horizon itself is within
         until, until_inclusive = f"least({stop}, {ends})", True
         if not window.end_inclusive:
@@ -160,7 +160,7 @@ def _value(query: Query, one: _Branch, name: str, label: str, begin: str, stop: 
         seen = f"coalesce(t.time <{'=' * window.end_inclusive} {stop}, false)"
         one["boolean_value"] = seen
         ends = f"case when {seen} then t.time else least({stop}, r.last) end"
-        one["duration_hours"] = f"(epoch_us({ends}) - epoch_us(s.{at})) / {HOUR}.0::double"
+        one["duration_hours"] = f"(epoch_us({ends}) - epoch_us(s.{at})) / {US_PER_HOUR}.0::double"
     else:
         value = _aggregate(query, one, window, label, begin, stop, f"windows.{name}.label")
         if task.label_type == "value":

@@ -8,8 +8,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tawt.batching.gaps import PERIODS, US_PER_HOUR
+from tawt.batching.gaps import PERIODS
 from tawt.config.model import CalendarConfig, ModelConfig, WavelengthsConfig
+from tawt.contracts.dataset import US_PER_HOUR
 
 TIME_NORM = 0.3
 """Length of a time's vector at the start, in units where a data_type's is 4: when comes after what."""

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch
 from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary

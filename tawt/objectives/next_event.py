@@ -13,8 +13,8 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from tawt.batching.example import NOT_ASKED, NextTargets
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.heads import Counted, NextHeads, Step, ranks

@@ -16,7 +16,8 @@ import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.chance import shuffled
-from tawt.privacy.found import Found, Z
+from tawt.evaluation.kaplan_meier import Z
+from tawt.privacy.found import Found
 from tawt.privacy.nearest import Matrix, nearest
 
 N_KNOWN, N_ASKED = 100, 1000

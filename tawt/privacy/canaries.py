@@ -15,7 +15,8 @@ from tawt.chance import draw, uniform
 from tawt.contracts.cells import SMALL_CELL
 from tawt.dataset.records import Records, joined
 from tawt.errors import ConfigError
-from tawt.privacy.found import Found, Z, missing
+from tawt.evaluation.kaplan_meier import Z
+from tawt.privacy.found import Found, missing
 
 MULTIPLICITIES = (1, 2, 4, 8)
 BY_CHANCE = 1 / math.log(2)
@@ -57,9 +58,7 @@ def plant(
     Raises:
         ConfigError: Train has no timed events of data_types that more than 10 people have.
     """
-    people = np.zeros(1 + int(train.data_type.max(initial=0)), dtype=np.int64)
-    pairs = np.unique(np.stack([train.subject, train.data_type], 1), axis=0)
-    people += np.bincount(pairs[:, 1], minlength=len(people))
+    people = train.people(1 + int(train.data_type.max(initial=0)))
     pool = np.flatnonzero(~train.is_static & (people[train.data_type] > SMALL_CELL))
     of = np.flatnonzero(np.bincount(train.subject[~train.is_static], minlength=train.n_subjects) > 0)
     if not len(pool):

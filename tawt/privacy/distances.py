@@ -22,7 +22,8 @@ import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.chance import shuffled
-from tawt.privacy.found import Found, Z, missing
+from tawt.evaluation.kaplan_meier import Z
+from tawt.privacy.found import Found, missing
 from tawt.privacy.nearest import Matrix, Neighbours, nearest
 
 N_QUARTERS = 100

@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tawt.contracts.cells import SMALL_CELL
-
-Z = 1.959963984540054
-"""Standard errors to each side of an interval of 95 %."""
+from tawt.evaluation.kaplan_meier import Z
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from tawt.arrays import Bools, Ints
 from tawt.chance import draw, shuffled, uniform
 from tawt.dataset.records import Cohort, OfSplit, Records, joined
 from tawt.errors import ConfigError
+from tawt.fidelity.portrait import Some
 
 COIN, REAL, INVENTED = 71, 72, 73
 """Salts: of what each record is, and of which one it is."""
@@ -66,11 +67,6 @@ def coins(n: int, seed: int) -> Bools:
 def taken(cohort: Cohort, subjects: Ints) -> Records:
     """Return some subjects of a cohort, by their numbers in it, in that order."""
     if isinstance(cohort, OfSplit):
-        return joined(OfSplit(cohort.split, cohort.subjects[subjects]).parts())
-    found, order, done = [], np.sort(subjects), 0
-    for part in cohort.parts():
-        own = order[(order >= done) & (order < done + part.n_subjects)] - done
-        if len(own):
-            found.append(part.take(own))
-        done += part.n_subjects
-    return joined(found).take(np.searchsorted(order, subjects))
+        return cohort.take(subjects)
+    order = np.sort(subjects)
+    return joined(Some(cohort, order).parts()).take(np.searchsorted(order, subjects))

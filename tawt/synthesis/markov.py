@@ -42,8 +42,7 @@ class Markov:
         having, n = np.zeros(n_types, dtype=np.int64), 0
         for part in cohort.parts():
             words, still, n = row_words(part), part.is_static, n + part.n_subjects
-            kept = np.unique(part.subject[still] * n_types + part.data_type[still])
-            having += np.bincount(kept % n_types, minlength=n_types)
+            having += part.keep(still).people(n_types)
             values.add(part.data_type + n_types * still, words, **values_of(part))
             first, gap = gaps_of(part)
             key = self._pairs(part, first)

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.batching.batch import PackedBatch
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.chance import draw
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.drawn import Drawn
 from tawt.models.decoder.heads import NextHeads, Step

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from tawt.arrays import Bools, Ints
 from tawt.batching.batch import PackedBatch
-from tawt.batching.gaps import PERIODS, US_PER_HOUR
+from tawt.batching.gaps import PERIODS
 from tawt.chance import draw
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import Records
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.drawn import Drawn

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.config.rules import RulesConfig
-from tawt.contracts.dataset import BIRTH
+from tawt.contracts.dataset import BIRTH, US_PER_HOUR
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.records import Records
 from tawt.dataset.vocabulary import Vocabulary

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from tawt.arrays import Floats
 from tawt.batching.batch import PackedBatch
 from tawt.batching.example import Example
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.loader import PackedLoader
 from tawt.chance import draw
 from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF
 from tawt.dataset.reader import Split
 from tawt.dataset.vocabulary import Vocabulary

@@ -7,10 +7,9 @@ import numpy.typing as npt
 import polars as pl
 
 from tawt.config.pipeline import Panel
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import ValueStatus
 from tawt.transforms.columns import NO_TIME
-
-_HOUR = 3_600_000_000
 
 
 def not_measured(
@@ -37,7 +36,7 @@ def not_measured(
         opened = rows.group_by("subject_id").agg(pl.col("timestamp").min().alias("start"))
     else:
         opened = pl.DataFrame({"subject_id": columns["subject_id"][starts], "start": columns["timestamp"][starts]})
-    width = round(panel.window_hours * _HOUR)
+    width = round(panel.window_hours * US_PER_HOUR)
     windows = (
         opened.unique()
         .join(pl.DataFrame({"k": np.arange(1, panel.max_windows + 1)}), how="cross")

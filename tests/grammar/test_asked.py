@@ -9,10 +9,10 @@ import pytest
 import torch
 from world import DEATH, HOUR, SPECIAL, STEPS, N, config, first_events
 
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.loader import PackedLoader
 from tawt.commands.risk_records import Asking
 from tawt.config.pipeline import PipelineConfig
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.heads.label_set import LabelSet
 from tawt.labels.task import read_task
 from tawt.labels.windows import furthest

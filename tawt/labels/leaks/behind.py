@@ -8,6 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from tawt.contracts.cells import SMALL_CELL, few
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.labels.leaks.stays import lay_out_stays
 from tawt.labels.leaks.verdict import Verdict, clean, unverified
 
@@ -15,7 +16,6 @@ FEWEST = 5
 """Labels of each answer, below which no code is taken for what they tell."""
 _HIT, _MISS = 0.99, 0.01
 _CHANCE, _SOME, _APART = 1e-6, 0.1, 0.9
-_HOUR = 3_600_000_000
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _compared(connection: duckdb.DuckDBPyConnection, code: str) -> Verdict:
     for beyond, words, bound in ((below, "longer", least), (above, "less", most)):
         # had chance chosen whom to ask, some of those would be among them
         if beyond > max(SMALL_CELL, _SOME * n_other) and (1 - beyond / (n + beyond)) ** n < _CHANCE:
-            hours = f"{bound / _HOUR:,.0f} h"
+            hours = f"{bound / US_PER_HOUR:,.0f} h"
             return Verdict(code, "leak", f"{told}: each that is asked about went on for {words} than {hours}, and "
                            f"{beyond:,} of the others did not")  # fmt: skip
     if max(auroc, 1 - auroc) > _APART:

@@ -13,10 +13,9 @@ from torch import Tensor
 
 from tawt.arrays import Ints
 from tawt.batching.batch import PackedBatch
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.layout import Layout
 from tawt.chance import draw, uniform
-from tawt.contracts.dataset import SPECIAL_CODES
+from tawt.contracts.dataset import SPECIAL_CODES, US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.drawn import Drawn

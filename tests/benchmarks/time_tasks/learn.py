@@ -11,10 +11,9 @@ from rules import CODES, N_TYPES, Record, Rule, draw_record
 from torch import nn
 
 from tawt.batching.batch import PackedBatch
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch
 from tawt.config.model import ModelConfig
-from tawt.contracts.dataset import SPECIAL_CODES
+from tawt.contracts.dataset import SPECIAL_CODES, US_PER_HOUR
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.encoder import Encoder

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tawt.batching.at_times import Asked
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.left import Cutter
 from tawt.batching.loader import PackedLoader
 from tawt.config.augment import AugmentConfig
 from tawt.config.batching import BatchingConfig
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.reader import Split, open_dataset
 from tawt.errors import DatasetError
 

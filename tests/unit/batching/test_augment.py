@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tawt.batching.augment import altered, thinned
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch, concatenate
 from tawt.batching.loader import PackedLoader
 from tawt.batching.views import two_views
 from tawt.config.augment import AugmentConfig
 from tawt.config.batching import BatchingConfig
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.reader import open_dataset
 
 OF_TOKENS = ("data_type", "value", "value_token", "value_status", "time", "is_static", "available", "identity")

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tawt.batching import cut as module
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch
 from tawt.batching.loader import PackedLoader
 from tawt.batching.observed import ObservedTime
 from tawt.config.batching import BatchingConfig
 from tawt.config.objective import ForecastConfig
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.reader import open_dataset
 

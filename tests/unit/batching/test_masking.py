@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from tawt.batching.batch import HIDDEN, MASK
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.batching.host import HostBatch
 from tawt.batching.loader import PackedLoader
 from tawt.batching.masking import TRAINING, VALIDATION, Masks, draw_masks, hide, may_lose
@@ -19,6 +18,7 @@ from tawt.batching.views import VIEWS, two_views
 from tawt.config.augment import AugmentConfig
 from tawt.config.batching import BatchingConfig
 from tawt.config.objective import MaskedConfig
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.reader import open_dataset
 from tawt.transforms.identity import identities
 

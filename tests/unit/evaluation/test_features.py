@@ -10,10 +10,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import DatasetError
 from tawt.evaluation.features import features_at, features_of
-from tawt.evaluation.known import US_PER_HOUR, known_at
+from tawt.evaluation.known import known_at
 
 
 @pytest.fixture

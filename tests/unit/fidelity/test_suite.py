@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import OF_TRIPLETS
 from tawt.errors import TawtError
 from tawt.fidelity import values
@@ -15,7 +16,7 @@ from tawt.fidelity.distances import surroundings
 from tawt.fidelity.metrics import metric_of
 from tawt.fidelity.portrait import some_of
 from tawt.fidelity.suite import Task, judge
-from tawt.fidelity.summaries import HOUR, summary_of
+from tawt.fidelity.summaries import summary_of
 from tawt.fidelity.utility import Labelled
 from tests import toy
 
@@ -103,7 +104,7 @@ def faulty():
     faults = {
         "shuffled": replace(real, **{name: getattr(real, name)[mixed] for name in contents}),
         "truncated": real.keep(place < np.ceil(real.lengths / 2)[real.subject]),
-        "shifted": replace(real, origin=real.origin + 79 * HOUR),
+        "shifted": replace(real, origin=real.origin + 79 * US_PER_HOUR),
         "slower": replace(real, time=real.time * 3),
         "exchanged": replace(real, value=real.value[among]),
         "moved": replace(real, value=real.value + np.float32(0.3)),

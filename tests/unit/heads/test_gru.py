@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tawt.config.label import LabelConfig
-from tawt.heads.grid import US_PER_HOUR, make_series
+from tawt.contracts.dataset import US_PER_HOUR
+from tawt.heads.grid import make_series
 from tawt.heads.gru import fit_gru
 from tawt.heads.kinds import answers
 from tawt.heads.targets import Targets

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tawt.batching.batch import MASK, make_layout
-from tawt.batching.gaps import US_PER_HOUR
 from tawt.config.latent import KL
 from tawt.config.next_event import NEXT
+from tawt.contracts.dataset import US_PER_HOUR
 from tawt.objectives import prepare
 from tawt.objectives.baselines import forecast_types
 from tawt.objectives.parts import PARTS, weights
