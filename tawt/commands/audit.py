@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from tawt.commands.audit_answers import Question, of_events, of_no_question, of_questions
-from tawt.commands.audit_read import behind_events, bound_events, entered_in, practice_told, task_of
+from tawt.commands.audit_read import behind_events, bound_events, entered_in, practice_told
 from tawt.commands.audit_run import audit_run
 from tawt.commands.carried import place_for
 from tawt.commands.out_folder import hold_folder, hold_names, published
@@ -27,6 +27,7 @@ from tawt.evaluation.rows import thinned
 from tawt.files import write_sealed
 from tawt.heads.kinds import KINDS
 from tawt.heads.labels import label_file, read_labels
+from tawt.labels.keep import task_of
 from tawt.labels.leaks.ahead import audit_summaries
 from tawt.labels.leaks.behind import audit_cohort
 from tawt.labels.leaks.catalogue import BY_CODE, LEAKS

@@ -11,17 +11,15 @@ from pydantic import ConfigDict
 from tawt.builtin.all import graph_of, seen_graph
 from tawt.commands.beside import NAMES
 from tawt.config.base import Section
-from tawt.contracts.label_set import AboutLabels
 from tawt.contracts.layers import TASKS
 from tawt.contracts.workspace import EVALUATIONS
 from tawt.database.connect import Limits, connect
-from tawt.errors import ConfigError, FileError, StageError, TawtError
+from tawt.errors import FileError, StageError
 from tawt.heads.label_set import LabelSet
-from tawt.labels.find import PREDICATES, asked_for
-from tawt.labels.keep import task_hash
+from tawt.labels.find import PREDICATES
 from tawt.labels.leaks.clocks import Behind, times_of
 from tawt.labels.leaks.verdict import Verdict, unverified
-from tawt.labels.task import Task, read_predicates, read_task
+from tawt.labels.task import read_predicates
 from tawt.pipeline.manifest import manifest_at
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.relations import bind_output
@@ -58,26 +56,6 @@ def entered_in(opened: Workspace) -> str | None:
     """Return which codes of diagnoses are of no bill, as their source says; None = it says nothing."""
     own = graph_of(opened).project.find(f"sql/{opened.pipeline.source}/{TASKS}/{PREDICATES}.yaml")
     return read_predicates(own).entered if own is not None else None
-
-
-def task_of(
-    opened: Workspace, about: AboutLabels | None, aces: str | Path | None, predicates: str | Path | None
-) -> Task | None:
-    """Return the ACES task that a label set is of: the one that is given, or the ready one of its name."""
-    of = about.made_of.get("task") if about is not None else None
-    if aces is not None:
-        task = read_task(Path(aces), Path(predicates) if predicates is not None else None)
-        if task_hash(task) != of:
-            raise ConfigError(str(aces), "is not the task that the labels are of, expected it", "make them again")
-        return task
-    if about is None or of is None:
-        return None
-    try:
-        asked = asked_for(about.task, graph_of(opened), opened.pipeline.source)
-        ready = asked.read() if asked.form == "aces" else None
-    except TawtError:
-        return None
-    return ready if ready is not None and task_hash(ready) == of else None
 
 
 class Measured(Section):

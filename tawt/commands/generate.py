@@ -14,7 +14,6 @@ from tawt.arrays import Ints
 from tawt.commands.carried import place_for
 from tawt.commands.generate_judged import privacy_judge, unsure
 from tawt.commands.generate_published import published_set
-from tawt.commands.generate_source import PRIORS, source_of
 from tawt.commands.out_folder import hold_folder
 from tawt.config.load import load
 from tawt.config.pipeline import PipelineConfig
@@ -34,6 +33,7 @@ from tawt.synthesis.conditions import asked
 from tawt.synthesis.controls import CONTROLS
 from tawt.synthesis.origins import Origins
 from tawt.synthesis.parts import Tally, draw_parts
+from tawt.synthesis.source import PRIORS, source_of
 from tawt.synthesis.validity import Rules
 from tawt.synthesis.written import first_id, write_about
 from tawt.training.folder import Report

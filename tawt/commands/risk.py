@@ -15,9 +15,6 @@ from tawt.batching.at_times import Asked
 from tawt.batching.loader import PackedLoader
 from tawt.commands.carried import place_for
 from tawt.commands.out_folder import hold_folder, hold_names, published
-from tawt.commands.risk_asked import Wanted, wanted
-from tawt.commands.risk_checks import checks_of
-from tawt.commands.risk_told import Told, Trajectories, batches_of
 from tawt.config.label import LabelConfig
 from tawt.contracts.cells import SMALL_CELL, few
 from tawt.contracts.workspace import RISKS
@@ -36,6 +33,9 @@ from tawt.heads.labels import label_file, read_labels
 from tawt.heads.task import TaskSpec
 from tawt.pipeline.fresh import hold_fresh, hold_labels
 from tawt.pipeline.workspace import open_workspace
+from tawt.risks.asked import Wanted, wanted
+from tawt.risks.checks import checks_of
+from tawt.risks.estimates import Estimates, Trajectories, batches_of
 from tawt.runs.find import find_run
 from tawt.runs.load import LoadedDecoder, load_decoder, same_vocabulary
 from tawt.seals import sha256_file
@@ -60,7 +60,7 @@ class RiskResult:
     """Labels of whom nothing was known: they are left out."""
     n_open: int = 0
     """Labels of which no continuation has an answer: they are left out too."""
-    told: Told | None = None
+    told: Estimates | None = None
     """What continuations say, label by label; None of a dry run."""
     checks: tuple[Check, ...] = ()
     """The five that go with an answer without learning; of tasks that are a yes or no."""

@@ -1,16 +1,19 @@
-"""Keeps a label set in a workspace: whole or not at all, sealed, with what it was made of."""
+"""Keeps a label set in a workspace: whole or not at all, sealed, with what it was made of, and finds its task again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pyarrow as pa
 
+from tawt.builtin.all import graph_of
 from tawt.contracts.contract import own_contract
 from tawt.contracts.label_set import FILE, FOLDER, AboutLabels, about_labels, label_path
-from tawt.errors import ConfigError
+from tawt.errors import ConfigError, TawtError
 from tawt.files import digest, publish_file, write_parquet
-from tawt.labels.task import Task
+from tawt.labels.find import asked_for
+from tawt.labels.task import Task, read_task
 from tawt.pipeline.workspace import Workspace
 from tawt.seals import holds
 
@@ -63,3 +66,23 @@ def keep(workspace: Workspace, name: str, labels: pa.Table, about: AboutLabels) 
     write_parquet(aside, labels.select(schema.names).cast(schema).sort_by(keys), compression="zstd")
     final.parent.mkdir(parents=True, exist_ok=True)
     publish_file(aside, final)
+
+
+def task_of(
+    opened: Workspace, about: AboutLabels | None, aces: str | Path | None, predicates: str | Path | None
+) -> Task | None:
+    """Return the ACES task that a label set is of: the one that is given, or the ready one of its name."""
+    of = about.made_of.get("task") if about is not None else None
+    if aces is not None:
+        task = read_task(Path(aces), Path(predicates) if predicates is not None else None)
+        if task_hash(task) != of:
+            raise ConfigError(str(aces), "is not the task that the labels are of, expected it", "make them again")
+        return task
+    if about is None or of is None:
+        return None
+    try:
+        asked = asked_for(about.task, graph_of(opened), opened.pipeline.source)
+        ready = asked.read() if asked.form == "aces" else None
+    except TawtError:
+        return None
+    return ready if ready is not None and task_hash(ready) == of else None

@@ -29,7 +29,7 @@ RANK = [
     ("arrays", "chance", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
     ("config",), ("contracts",), ("transforms", "hospital"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
     ("quality",), ("labels",), ("dataset",), ("evaluation", "fidelity", "privacy"), ("batching", "heads"), ("models",), ("objectives",), ("training",), ("runs",), ("synthesis",), ("assessment",),
-    ("figures", "reviews"), ("commands",), ("cli",),
+    ("figures", "reviews", "risks"), ("commands",), ("cli",),
 ]  # fmt: skip
 """From the ground up; a module imports from its own rank and from those before."""
 

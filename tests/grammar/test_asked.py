@@ -10,12 +10,12 @@ import torch
 from world import DEATH, HOUR, SPECIAL, STEPS, N, config, first_events
 
 from tawt.batching.loader import PackedLoader
-from tawt.commands.risk_records import Asking
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.heads.label_set import LabelSet
 from tawt.labels.task import read_task
 from tawt.labels.windows import furthest
+from tawt.risks.records import Asking
 from tawt.sources.sql_file import read_sql
 from tawt.synthesis.continuations import as_events
 from tawt.synthesis.risk import Question, continue_records, simulate

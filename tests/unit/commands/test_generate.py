@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.commands import generate_source as source_module
 from tawt.config.train import PretrainConfig
 from tawt.contracts.synthetic import Verdict
 from tawt.dataset.reader import open_dataset
@@ -22,6 +21,7 @@ from tawt.errors import CheckpointError, ConfigError, DatasetError, PrivacyError
 from tawt.quality.meds import check_meds
 from tawt.quality.workspace import check
 from tawt.synthesis import parts as parts_module
+from tawt.synthesis import source as source_module
 from tawt.synthesis.read import OfMeds, of_dataset, read_synthetic
 from tawt.synthesis.values import Told
 from tawt.synthesis.written import SCHEMA, data_files, write_about, write_part

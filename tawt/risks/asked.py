@@ -11,18 +11,18 @@ import pyarrow as pa
 
 from tawt.arrays import Ints
 from tawt.builtin.all import graph_of
-from tawt.commands.audit_read import task_of
-from tawt.commands.risk_records import Asking, events_of, hold_kind, stage_asked
-from tawt.commands.risk_told import Batches, Told, Trajectories, by_estimators, by_records
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.label_set import about_labels
 from tawt.errors import ConfigError
 from tawt.heads.label_set import LabelSet
 from tawt.labels.ahead import Ahead, ahead_of
 from tawt.labels.find import asked_for
+from tawt.labels.keep import task_of
 from tawt.labels.task import Task, read_task
 from tawt.labels.windows import furthest
 from tawt.pipeline.workspace import Workspace
+from tawt.risks.estimates import Batches, Estimates, Trajectories, by_estimators, by_records
+from tawt.risks.records import Asking, events_of, hold_kind, stage_asked
 from tawt.runs.load import LoadedDecoder
 from tawt.sources.sql_file import SqlFile
 
@@ -51,7 +51,7 @@ class Wanted:
     def told(
         self, labels: LabelSet, end: Ints, batches: Batches, n: int, seed: int, most: int, written: Trajectories,
         heard: Callable[[int], None] = lambda n: None, quick: bool = False,
-    ) -> Told:  # fmt: skip
+    ) -> Estimates:  # fmt: skip
         """Ask; see `by_estimators` and `by_records`.
 
         Args:
@@ -62,7 +62,7 @@ class Wanted:
             seed: Of them.
             most: Events after which one is cut.
             written: Where they are written.
-            heard: Told how many labels are done.
+            heard: Estimates how many labels are done.
             quick: Whether none are drawn in which the outcome is impossible.
         """
         if self.ahead is not None:

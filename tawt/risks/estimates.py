@@ -8,27 +8,27 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from tawt.arrays import Floats, Ints
 from tawt.batching.batch import PackedBatch
 from tawt.batching.host import HostBatch
 from tawt.batching.loader import PackedLoader
-from tawt.commands.risk_records import ROWS_AT_ONCE, Asking
+from tawt.files import write_parquet
 from tawt.heads.label_set import LabelSet
 from tawt.labels.ahead import Ahead
+from tawt.risks.records import ROWS_AT_ONCE, Asking
 from tawt.runs.load import LoadedDecoder
 from tawt.synthesis.continuations import Continued, as_events, trajectories
 from tawt.synthesis.risk import METHODS, Question, Simulated, continue_records, simulate
-from tawt.synthesis.values import Told as Values
+from tawt.synthesis.values import Told
 
 Batches = Iterable[tuple[int, PackedBatch]]
 """Of each batch, the number of its first label, and what was known."""
 
 
 @dataclass(frozen=True)
-class Told:
+class Estimates:
     """What continuations say of `r` labels."""
 
     said: dict[str, Floats]
@@ -56,7 +56,7 @@ class Trajectories:
     """
 
     def __init__(self, folder: Path | None, n: int, decoder: LoadedDecoder) -> None:
-        self.folder, self.n, self.values = folder, n, Values(decoder.vocabulary)
+        self.folder, self.n, self.values = folder, n, Told(decoder.vocabulary)
         self._part, self._waiting = 0, list[pa.Table]()
 
     def events(self, continued: Continued) -> pa.Table:
@@ -76,7 +76,7 @@ class Trajectories:
         for number in range(self.n):
             place = self.folder / f"{number:04d}" / f"{self._part:05d}.parquet"
             place.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(trajectories(events, number), place, compression="zstd")
+            write_parquet(place, trajectories(events, number), compression="zstd")
         self._part, self._waiting = self._part + 1, []
 
 
@@ -105,7 +105,7 @@ def batches_of(
 def by_estimators(
     decoder: LoadedDecoder, batches: Batches, ahead: Ahead, end: Ints, n: int, seed: int, most: int,
     written: Trajectories | None, methods: tuple[str, ...] = METHODS, heard: Callable[[int], None] = lambda n: None,
-) -> Told:  # fmt: skip
+) -> Estimates:  # fmt: skip
     """Ask whether a code comes.
 
     Args:
@@ -118,7 +118,7 @@ def by_estimators(
         most: Events after which one is cut.
         written: Where they are written too; None = nowhere.
         methods: Of `METHODS`.
-        heard: Told how many labels are done.
+        heard: Estimates how many labels are done.
     """
     codes, simulated = decoder.vocabulary.codes, []
 
@@ -137,23 +137,25 @@ def by_estimators(
             written.events(found.continued)
         simulated.append(Simulated(found.each, found.steps, found.complete))
         heard(first + batch.n_documents)
-    each = {name: np.concatenate([one.each[name] for one in simulated]) for name in methods}
-    made = {name: np.concatenate([one.steps[name] for one in simulated]) for name in methods}
-    said = {name: np.clip(each[name].mean(1), 0, 1) for name in methods}
-    most_said = {name: np.concatenate([one.most(name) for one in simulated]) for name in methods}
-    return Told(
+    each, steps, complete = (
+        {name: np.concatenate([getattr(one, column)[name] for one in simulated]) for name in methods}
+        for column in ("each", "steps", "complete")
+    )
+    whole = Simulated(each, steps, complete)
+    said = {name: np.clip(whole.chance(name), 0, 1) for name in methods}
+    return Estimates(
         {name: one[:, None] for name, one in said.items()},
-        {name: (float(said[name].mean()), float(np.clip(most_said[name], 0, 1).mean())) for name in methods},
-        {name: float(np.concatenate([one.complete[name] for one in simulated]).mean()) for name in methods},
-        {name: float(made[name].sum(1).mean()) for name in methods},
-        {name: float((each[name].var(1, ddof=1) * made[name].mean(1)).mean()) for name in methods} if n > 1 else {},
+        {name: (float(said[name].mean()), float(np.clip(whole.most(name), 0, 1).mean())) for name in methods},
+        {name: float(whole.complete[name].mean()) for name in methods},
+        {name: float(whole.steps[name].sum(1).mean()) for name in methods},
+        {name: whole.cost(name) for name in methods} if n > 1 else {},
     )
 
 
 def by_records(
     decoder: LoadedDecoder, batches: Batches, asking: Asking, labels: LabelSet, end: Ints, length: int | None, n: int,
     seed: int, most: int, written: Trajectories, heard: Callable[[int], None] = lambda n: None,
-) -> Told:  # fmt: skip
+) -> Estimates:  # fmt: skip
     """Ask anything: each continuation is a record, of which the task is asked.
 
     Args:
@@ -186,7 +188,7 @@ def by_records(
     if labels.kind in ("binary", "labels"):
         low, high = answered.bounds()
         bounds["M0"] = float(low.mean()), float(high.mean())
-    return Told(
+    return Estimates(
         {"M0": answered.mean()}, bounds, {"M0": 1 - float(answered.n_cut.sum()) / rows}, {"M0": steps / whole}, {},
         answered.n_without / rows,
     )  # fmt: skip

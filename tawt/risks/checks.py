@@ -10,8 +10,6 @@ import numpy as np
 
 from tawt.arrays import Floats, Ints
 from tawt.batching.loader import PackedLoader
-from tawt.commands.risk_asked import Wanted
-from tawt.commands.risk_told import Told, batches_of
 from tawt.contracts.cells import few
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.workspace import RISKS
@@ -21,6 +19,8 @@ from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.zero_shot import Check, calibration, completed, elsewhere, frequency, shortcuts
 from tawt.files import read_json
 from tawt.heads.label_set import LabelSet
+from tawt.risks.asked import Wanted
+from tawt.risks.estimates import Estimates, batches_of
 from tawt.runs.find import workspace_of
 from tawt.synthesis.shortcuts import ABLATIONS
 
@@ -28,8 +28,8 @@ _DAY = 24
 
 
 def checks_of(
-    workspace: Path, run: Path, labels: LabelSet, said: Mapping[str, Predictions], told: Told, loader: PackedLoader,
-    rows: Ints, asks: Wanted, n_shortcuts: int, seed: int, again: Callable[[Any, Ints], Floats],
+    workspace: Path, run: Path, labels: LabelSet, said: Mapping[str, Predictions], told: Estimates,
+    loader: PackedLoader, rows: Ints, asks: Wanted, n_shortcuts: int, seed: int, again: Callable[[Any, Ints], Floats],
 ) -> tuple[Check, ...]:  # fmt: skip
     """Return the five checks.
 
