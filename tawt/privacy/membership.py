@@ -1,6 +1,6 @@
 """Can it be told who was in train? Attacks give each person a score; what counts is whom they are sure of.
 
-An AUC hides that: where one in ten was copied it is .54, and one in ten is found without an error. So the share of
+An AUC hides that: where one in ten was copied it is .55, and one in ten is found without an error. So the share of
 members that are found while 1 in 100, or 1 in 1,000, of the others is wrongly taken for one stands beside it.
 
 Source: Carlini et al. 2022, Membership inference attacks from first principles.
