@@ -38,18 +38,19 @@ class Pairs:
     """`(g, k, k)`, who have the second in the moment right after one with the first."""
 
 
-def pairs_of(piece: Records, group: Ints, types: Ints, size: int) -> Pairs:
+def pairs_of(piece: Records, group: Ints, types: Ints, n_types: int) -> Pairs:
     """Count in some records.
 
     Args:
         piece: The records.
         group: `(s,)`, of the subjects.
         types: `(k,)`, data_types of which pairs are counted, ascending.
-        size: `v`.
+        n_types: `v`.
     """
     s, k, subject = piece.n_subjects, len(types), piece.subject
-    has = np.unique(subject * size + piece.data_type)
-    people = np.bincount(group[has // size] * size + has % size, minlength=N_GROUPS * size).reshape(-1, size)
+    has = np.unique(subject * n_types + piece.data_type)
+    cell = group[has // n_types] * n_types + has % n_types
+    people = np.bincount(cell, minlength=N_GROUPS * n_types).reshape(-1, n_types)
     place = places(piece.data_type, types)
     there = np.zeros((s, k + 1), dtype=np.float32)
     there[subject, place] = 1

@@ -35,33 +35,33 @@ class Portrait:
     temporal: Temporal
 
 
-def portrait_of(cohort: Cohort, types: Ints, size: int) -> Portrait:
+def portrait_of(cohort: Cohort, types: Ints, n_types: int) -> Portrait:
     """Go through a set once.
 
     Args:
         cohort: At least one subject.
         types: `(k,)`, data_types of which pairs are counted, ascending.
-        size: `v`, data_types of the vocabulary.
+        n_types: `v`, data_types of the vocabulary.
 
     Raises:
         ContractError: Records have a data_type that the vocabulary has not.
     """
     k = max(1, len(types))
     some = pieces(cohort, max(1 << 10, _CELLS // k), max(1, _CELLS // k**2))
-    return reduce(added, (_portrait(piece, group_of(first, piece.n_subjects), types, size) for first, piece in some))
+    return reduce(added, (_portrait(piece, group_of(first, piece.n_subjects), types, n_types) for first, piece in some))
 
 
-def _portrait(piece: Records, group: Ints, types: Ints, size: int) -> Portrait:
-    _hold(piece, size)
+def _portrait(piece: Records, group: Ints, types: Ints, n_types: int) -> Portrait:
+    _hold(piece, n_types)
     return Portrait(
-        piece.n_subjects, pairs_of(piece, group, types, size), values_of(piece, group, size),
-        structure_of(piece, group), temporal_of(piece, group, size),
+        piece.n_subjects, pairs_of(piece, group, types, n_types), values_of(piece, group, n_types),
+        structure_of(piece, group), temporal_of(piece, group, n_types),
     )  # fmt: skip
 
 
-def _hold(piece: Records, size: int) -> None:
-    if len(piece.data_type) and (most := int(piece.data_type.max())) >= size:
-        what = f"have data_type {most}, expected those of a vocabulary of {size:,}"
+def _hold(piece: Records, n_types: int) -> None:
+    if len(piece.data_type) and (most := int(piece.data_type.max())) >= n_types:
+        what = f"have data_type {most}, expected those of a vocabulary of {n_types:,}"
         raise ContractError("records", what, "bring all sets into one vocabulary")
 
 
@@ -93,10 +93,10 @@ def some_of(n_subjects: int, n: int, seed: int) -> Ints:
     return np.sort(shuffled(n_subjects, _SOME, seed)[:n])
 
 
-def frequent(cohort: Cohort, most: int, size: int) -> Ints:
+def frequent(cohort: Cohort, most: int, n_types: int) -> Ints:
     """Return the data_types that most subjects have, ascending."""
-    people = np.zeros(size, dtype=np.int64)
+    people = np.zeros(n_types, dtype=np.int64)
     for _, piece in pieces(cohort):
-        _hold(piece, size)
-        people += piece.people(size)
+        _hold(piece, n_types)
+        people += piece.people(n_types)
     return np.sort(np.argsort(-people, kind="stable")[: min(most, int((people > 0).sum()))])

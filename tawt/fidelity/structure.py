@@ -84,18 +84,18 @@ def next_of_type(piece: Records) -> tuple[Ints, Floats]:
 
 
 def structure_compared(
-    size: int, clock: bool
+    n_types: int, clock: bool
 ) -> Callable[[Structure, Structure], Callable[[Structure, Structure], Told]]:
     """Return what compares the shapes of two sets.
 
     Args:
-        size: `v`, data_types of the vocabulary.
+        n_types: `v`, data_types of the vocabulary.
         clock: Whether hours and days mean anything.
     """
 
     def compare(real: Structure, other: Structure) -> Callable[[Structure, Structure], Told]:
-        types = compared_types(real.gaps, other.gaps, size)
-        weights = real.gaps.sizes(size)[types].astype(np.float64)
+        types = compared_types(real.gaps, other.gaps, n_types)
+        weights = real.gaps.sizes(n_types)[types].astype(np.float64)
 
         def look(real: Structure, other: Structure) -> Told:
             found: dict[str, float | None] = {

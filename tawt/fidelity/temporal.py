@@ -38,27 +38,27 @@ class Temporal:
     """`(g, v, w)`, moments after which the data_type comes again, by the window in which it does; the last = none."""
 
 
-def temporal_of(piece: Records, group: Ints, size: int) -> Temporal:
+def temporal_of(piece: Records, group: Ints, n_types: int) -> Temporal:
     """Add up what hangs together in some records.
 
     Args:
         piece: The records.
         group: `(s,)`, of the subjects.
-        size: `v`, data_types of the vocabulary.
+        n_types: `v`, data_types of the vocabulary.
     """
     n_bins = len(WINDOWS) + 1
     own = np.flatnonzero(piece.has_number & np.isfinite(piece.value) & ~piece.is_static)
     order = own[np.lexsort((piece.time[own], piece.data_type[own], piece.subject[own]))]
     subject, kind, time = piece.subject[order], piece.data_type[order].astype(np.int64), piece.time[order]
     value = np.clip(piece.value[order].astype(np.float64), -_MOST, _MOST)
-    series = subject * size + kind
+    series = subject * n_types + kind
     new = np.append(True, (np.diff(series) != 0) | (np.diff(time) != 0))[: len(order)]
     starts = np.flatnonzero(new)
     if len(starts):
         value = np.add.reduceat(value, starts) / np.diff(starts, append=len(value))
     series, kind, time = series[starts], kind[starts], time[starts]
-    cell = group[subject[starts]] * size + kind
-    square, pairs = np.zeros((N_GROUPS * size, n_bins)), np.zeros((N_GROUPS * size, n_bins))
+    cell = group[subject[starts]] * n_types + kind
+    square, pairs = np.zeros((N_GROUPS * n_types, n_bins)), np.zeros((N_GROUPS * n_types, n_bins))
     for step in STEPS:
         a, b = _apart(series, step)
         bins = np.searchsorted(WINDOWS, (time[b] - time[a]) / US_PER_HOUR)
@@ -71,13 +71,13 @@ def temporal_of(piece: Records, group: Ints, size: int) -> Temporal:
     rest = value - np.repeat(mean, length)
     at, hours = next_of_type(piece)
     bins = np.where(np.isfinite(hours), np.searchsorted(WINDOWS, hours), n_bins)
-    again = _sums((group[piece.subject[at]] * size + piece.data_type[at]) * (n_bins + 1) + bins, None,
-                  (N_GROUPS * size, n_bins + 1))  # fmt: skip
-    flat = (N_GROUPS * size,)
+    again = _sums((group[piece.subject[at]] * n_types + piece.data_type[at]) * (n_bins + 1) + bins, None,
+                  (N_GROUPS * n_types, n_bins + 1))  # fmt: skip
+    flat = (N_GROUPS * n_types,)
     return Temporal(
-        _by(size, *(_sums(cell, x, flat) for x in (None, value, value**2))),
-        _by(size, *(_sums(cell[a], x, flat) for x in (None, rest[a] * rest[b], rest[a] ** 2, rest[b] ** 2))),
-        square.reshape(N_GROUPS, size, -1), pairs.reshape(N_GROUPS, size, -1), again.reshape(N_GROUPS, size, -1),
+        _by(n_types, *(_sums(cell, x, flat) for x in (None, value, value**2))),
+        _by(n_types, *(_sums(cell[a], x, flat) for x in (None, rest[a] * rest[b], rest[a] ** 2, rest[b] ** 2))),
+        *(counts.reshape(N_GROUPS, n_types, -1) for counts in (square, pairs, again)),
     )  # fmt: skip
 
 
@@ -91,8 +91,8 @@ def _sums(cell: Ints, weight: Floats | None, shape: tuple[int, ...]) -> Floats:
     return np.bincount(cell, weight, minlength=int(np.prod(shape))).astype(np.float64).reshape(shape)
 
 
-def _by(size: int, *columns: Floats) -> Floats:
-    return np.stack([column.reshape(N_GROUPS, size) for column in columns], 2)
+def _by(n_types: int, *columns: Floats) -> Floats:
+    return np.stack([column.reshape(N_GROUPS, n_types) for column in columns], 2)
 
 
 def autocorrelation(lag: Floats) -> Floats:

@@ -32,28 +32,28 @@ class Values:
     """`(g, v, 10)`, rows."""
 
 
-def values_of(piece: Records, group: Ints, size: int) -> Values:
+def values_of(piece: Records, group: Ints, n_types: int) -> Values:
     """Collect the values of some records.
 
     Args:
         piece: The records.
         group: `(s,)`, of the subjects.
-        size: `v`, data_types of the vocabulary.
+        n_types: `v`, data_types of the vocabulary.
     """
     kind, n = piece.data_type.astype(np.int64), len(ValueStatus)
     numbers = piece.has_number & np.isfinite(piece.value)
     named = piece.value_status == ValueStatus.CATEGORY
-    cell = (group[piece.subject] * size + kind) * n + piece.value_status
+    cell = (group[piece.subject] * n_types + kind) * n + piece.value_status
     return Values(
         sample_of(piece, numbers, kind[numbers], piece.value[numbers], group),
         sample_of(piece, named, kind[named], piece.value_token[named], group),
-        np.bincount(cell, minlength=N_GROUPS * size * n).reshape(N_GROUPS, size, n).astype(np.float64),
+        np.bincount(cell, minlength=N_GROUPS * n_types * n).reshape(N_GROUPS, n_types, n).astype(np.float64),
     )
 
 
-def compared_types(real: Sample, other: Sample, size: int) -> Ints:
+def compared_types(real: Sample, other: Sample, n_types: int) -> Ints:
     """Return the data_types that have enough values in both sets."""
-    return np.flatnonzero((real.sizes(size) >= LEAST_VALUES) & (other.sizes(size) >= LEAST_VALUES))
+    return np.flatnonzero((real.sizes(n_types) >= LEAST_VALUES) & (other.sizes(n_types) >= LEAST_VALUES))
 
 
 def distances(real: Values, other: Values, types: Ints) -> tuple[Floats, Floats]:
@@ -71,9 +71,9 @@ def distances(real: Values, other: Values, types: Ints) -> tuple[Floats, Floats]
 def limits(real: Values, ceiling: Values) -> Floats:
     """Return the KS that two real sets of the same patients, dealt out anew, stay below in 95 of 100, by data_type;
     NaN where there are too few values."""
-    size = len(real.status)
-    found = np.full(size, np.nan)
-    for kind in compared_types(real.numbers, ceiling.numbers, size):
+    n_types = len(real.status)
+    found = np.full(n_types, np.nan)
+    for kind in compared_types(real.numbers, ceiling.numbers, n_types):
         found[kind] = limit(real.numbers, ceiling.numbers, int(kind))
     return found
 
@@ -91,9 +91,9 @@ def values_compared(within: Floats) -> Callable[[Values, Values], Callable[[Valu
     """
 
     def compare(real: Values, other: Values) -> Callable[[Values, Values], Told]:
-        size = len(real.status)
-        types = compared_types(real.numbers, other.numbers, size)
-        named = compared_types(real.categories, other.categories, size)
+        n_types = len(real.status)
+        types = compared_types(real.numbers, other.numbers, n_types)
+        named = compared_types(real.categories, other.categories, n_types)
         weights = real.status.sum(1)
         enough: Bools = (weights >= LEAST_VALUES) & (other.status.sum(1) >= LEAST_VALUES)
 
