@@ -38,7 +38,7 @@ from tawt.synthesis.values import Told
 
 _RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _MOST_TYPES = 6
-_HOUR_TICKS = ((1 / 60, "1 min"), (1.0, "1 h"), (24.0, "1 d"), (720.0, "1 mo"), (8766.0, "1 y"))
+_HOUR_TICKS = ((1 / 60, "1 min"), (1.0, "1 h"), (24.0, "1 d"), (720.0, "1 mo"), (8766.0, "1 y"), (876_600.0, "100 y"))
 _WINDOW_NAMES = ("1 h", "6 h", "1 d", "7 d", "30 d", "1 y")
 _ROW, _LABELS = 26, 320
 
@@ -141,7 +141,7 @@ def _types(fidelity: Fidelity) -> Sequence[int]:
 def _prevalence(fidelity: Fidelity) -> Picture:
     sets, colour = fidelity.portraits, series(fidelity)
     n = max(int(fidelity.n_subjects), 1)
-    scale = Scale(max(1 / n, 1e-4), 1, True)
+    scale = Scale(max(min(SMALL_CELL / n, 0.5), 1e-4), 1, True)
     plot = Plot("prevalence", scale, scale, "share of real subjects", "share of the set's", height=300)
     plot.diagonal()
     for name in [one for one in sets if one not in (TEST, SYNTHETIC, "copies", "marginals")] + [SYNTHETIC]:

@@ -20,7 +20,7 @@ from tawt.fidelity.temporal import WINDOWS, variance
 N_BINS = 24
 EDGES = np.linspace(-3, 3, N_BINS + 1)
 """Of normalized values: they hang on nobody's own."""
-HOURS = np.geomspace(1 / 60, 8766 * 10, N_BINS + 1)
+HOURS = np.geomspace(1 / 60, 8766 * 100, N_BINS + 1)
 COUNTS = np.geomspace(1, 1e4, N_BINS + 1)
 
 

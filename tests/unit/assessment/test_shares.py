@@ -35,9 +35,12 @@ def test_a_bin_of_few_people_is_not_drawn():
 def test_prevalence_and_recurrence_are_those_of_the_records():
     """Shares of subjects by a loop over records; the next event of a data_type within each window by another."""
     records = toy.mixed(200, 3)
-    size = int(records.data_type.max()) + 1
+    size = int(records.data_type.max()) + 2
+    records.data_type[records.bounds[:7]] = size - 1
     portrait = portrait_of(records, np.arange(size), size)
     types, own, _ = prevalence(portrait, portrait)
+    other = portrait_of(records.keep(records.data_type != size - 1), np.arange(size), size)
+    assert size - 1 not in prevalence(portrait, other)[0], "seven people have it, and nobody there"
     has = [set(records.data_type[a:b].tolist()) for a, b in zip(records.bounds[:-1], records.bounds[1:], strict=True)]
     counts = np.array([sum(kind in one for one in has) for kind in range(size)])
     assert types.tolist() == np.flatnonzero(counts > 10).tolist() and np.allclose(own * 200, counts[types])
