@@ -10,6 +10,7 @@ from tawt.arrays import Floats, Ints
 from tawt.assessment.sides import Sides, control, quasi_types
 from tawt.contracts.synthetic import Verdict as GateVerdict
 from tawt.dataset.records import Cohort, OfSplit
+from tawt.dataset.vocabulary import Vocabulary
 from tawt.fidelity.summaries import Matrix, summary_of
 from tawt.privacy.curve import Curve, attacked, curve, fitted
 from tawt.privacy.people import People, people_of
@@ -127,13 +128,13 @@ def sizes_to(n: int) -> list[int]:
     return found[::-1] or [n] * (n > 0)
 
 
-def over_people(sets: Attacked, refitted: Sequence[str], n_types: int, seed: int = 0) -> dict[str, Curve]:
+def over_people(sets: Attacked, refitted: Sequence[str], vocabulary: Vocabulary, seed: int = 0) -> dict[str, Curve]:
     """Attack the set with more and more people, and controls that learned from more and more of them.
 
     Args:
         sets: As attackers see them.
         refitted: Names of controls.
-        n_types: Data_types of the vocabulary.
+        vocabulary: Of their dataset.
         seed: Of draws.
     """
     train, test, reference = sets.train, sets.test, sets.reference
@@ -146,7 +147,7 @@ def over_people(sets: Attacked, refitted: Sequence[str], n_types: int, seed: int
 
         def fit(own: Ints, name: str = name) -> People:
             of = OfSplit(sets.sides.train.split, sets.sides.train.subjects[own])
-            return sets.people(control(name, of, len(own), n_types, seed))
+            return sets.people(control(name, of, len(own), vocabulary, seed))
 
         pairs = fitted(fit, train, sizes_to(train.n), seed)
         found[f"{name}, learned from so many"] = curve(pairs, test, **how)

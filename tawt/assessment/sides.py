@@ -12,11 +12,13 @@ from tawt.chance import shuffled
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.reader import Split, TripletDataset
 from tawt.dataset.records import Cohort, OfSplit, Records
+from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import DatasetError
 from tawt.fidelity.pieces import pieces
 from tawt.fidelity.portrait import Some, some_of
 from tawt.synthesis.controls import Draw, fitted
 from tawt.synthesis.origins import Origins
+from tawt.synthesis.shared import fit_shared
 
 _HALVES = 73
 _MOST_KEPT = 1 << 21
@@ -111,19 +113,21 @@ class Drawn:
         self._kept = kept if room > 0 else None
 
 
-def control(name: str, people: OfSplit, n: int, n_types: int, seed: int = 0, most: int = 4096) -> Drawn:
+def control(name: str, people: OfSplit, n: int, vocabulary: Vocabulary, seed: int = 0, most: int = 4096) -> Drawn:
     """Fit a control to real people, and return as many records of it.
 
     Args:
         name: Of `CONTROLS`.
         people: Whom it is fitted to.
         n: Records.
-        n_types: Data_types of the vocabulary.
+        vocabulary: Of their dataset.
         seed: Of the records.
         most: Events after which a record is cut.
     """
     origins = Origins.of(people.split.origins[people.subjects])
-    return Drawn(fitted(name, people, n_types, seed, most, lambda which: origins.draw(which, seed)), n)
+    return Drawn(
+        fitted(name, people, fit_shared(people, vocabulary), seed, most, lambda which: origins.draw(which, seed)), n
+    )
 
 
 def quasi_types(reference: Cohort) -> Ints:

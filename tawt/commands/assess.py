@@ -123,7 +123,7 @@ def assess(
         return AssessResult(target, sizes, sides.chosen)
     if sides.tuned and made_by.get("run") is not None:
         notes.append("Tuning chose the weights of the run: as a reference it is a little nearer to the set.")
-    controls = {name: control(name, sides.train, own.n_subjects, len(dataset.vocabulary), seed) for name in CONTROLS}
+    controls = {name: control(name, sides.train, own.n_subjects, dataset.vocabulary, seed) for name in CONTROLS}
     asked = Asked(workspace, folder, dataset, sides, own, controls, of_run, device, seed, tell)
     lacks: dict[str, str] = {}
     found_privacy = _attacked(asked, made_by, reference_run, curve, pairs, lacks) if privacy else None

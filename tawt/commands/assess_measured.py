@@ -110,7 +110,7 @@ def privacy_of(
     curves = {}
     if curve:
         asked.doing("attacks over the number of people")
-        curves = over_people(sets, _REFITTED, len(asked.dataset.vocabulary), asked.seed)
+        curves = over_people(sets, _REFITTED, asked.dataset.vocabulary, asked.seed)
         if pairs:
             several = [(sets.people(one.people), sets.people(one.synthetic)) for one in pairs]
             several.append((sets.train, sets.synthetic))

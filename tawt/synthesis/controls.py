@@ -21,6 +21,7 @@ from tawt.dataset.records import Cohort, Drawable, Records
 from tawt.synthesis.markov import Markov
 from tawt.synthesis.rollout import Invented, companies
 from tawt.synthesis.samples import Samples, gaps_of, row_words, values_of
+from tawt.synthesis.shared import Shared
 
 Draw = Callable[[Ints], Iterator[Invented]]
 """Numbers, ascending, each once -> their records."""
@@ -30,20 +31,28 @@ _MOST = 1 << 16
 _MOST_OF_TYPE = 4096
 
 
-def fitted(name: str, cohort: Drawable, n_types: int, seed: int, most: int, origins: Callable[[Ints], Ints]) -> Draw:
+def fitted(
+    name: str,
+    cohort: Drawable,
+    shared: Shared,
+    seed: int,
+    most: int,
+    origins: Callable[[Ints], Ints],
+) -> Draw:
     """Fit a control to real records, and return what draws of it.
 
     Args:
         name: One of `CONTROLS`.
         cohort: The records.
-        n_types: Data_types of the vocabulary.
+        shared: What many people share of them: all that is drawn, but for copies.
         seed: Of the set.
         most: Events after which a record is cut.
         origins: Numbers -> the moments that their times count from; a copy keeps its own.
     """
     if name == "copies":
         return lambda numbers: copies(cohort, numbers, seed)
-    model: Marginals | Markov = Marginals(cohort, n_types) if name == "marginals" else Markov(cohort, n_types)
+    common, n_types = shared.of(cohort), len(shared.is_common)
+    model: Marginals | Markov = Marginals(common, n_types) if name == "marginals" else Markov(common, n_types)
     return lambda numbers: _in_companies(model, numbers, seed, most, origins)
 
 

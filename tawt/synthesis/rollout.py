@@ -18,8 +18,9 @@ from tawt.dataset.records import Records
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.drawn import Drawn
 from tawt.models.decoder.heads import NextHeads, Step
-from tawt.models.decoder.sample import Sampler, Snap
+from tawt.models.decoder.sample import Sampler
 from tawt.models.encoder import Encoder
+from tawt.synthesis.shared import Shared
 
 COMPANY = 64
 """Records that are drawn side by side. What is computed hangs in its last bits on how many these are, so they are
@@ -62,7 +63,7 @@ def invent(
     seed: int,
     most: int = 4096,
     origins: Callable[[Ints], Ints] = np.zeros_like,
-    snap: Snap | None = None,
+    shared: Shared | None = None,
     latent: Callable[[Ints], Tensor] | None = None,
 ) -> Iterator[Invented]:
     """Draw records by their numbers, a company at a time.
@@ -75,7 +76,7 @@ def invent(
         seed: Of the set: number and seed make a record.
         most: Events after which a record is cut.
         origins: Numbers -> the moments that their times count from, us since 1970-01-01.
-        snap: To the numbers that are told, see `Grid.nearest`; None = as they are drawn.
+        shared: What many people share: numbers are set to that, and no other data_type comes; None = all may.
         latent: Gives the latents `(b, width)` of numbers, a company at a time, as a prior does; None = there is none.
     """
     for wanted in companies(numbers):
@@ -83,7 +84,8 @@ def invent(
         origin = origins(members)
         sampler = Sampler(
             encoder, heads, vocabulary, from_nothing(origin), draw(members, _RECORD, seed),
-            snap=snap, z=latent(members) if latent is not None else None,
+            watched=torch.from_numpy(~shared.is_common) if shared is not None else None, suppressed=True,
+            snap=shared.nearest if shared is not None else None, z=latent(members) if latent is not None else None,
         )  # fmt: skip
         drawn = list(sampler.events(most))
         there = np.stack([one.step != Step.END for one in drawn])

@@ -19,9 +19,9 @@ from tawt.runs.load import load_decoder, same_vocabulary
 from tawt.seals import sha256_file
 from tawt.synthesis.conditions import facts_of
 from tawt.synthesis.controls import Draw, fitted
-from tawt.synthesis.grid import fit_grid
 from tawt.synthesis.prior import Kind, ready_prior
 from tawt.synthesis.rollout import Invented, invent
+from tawt.synthesis.shared import fit_shared
 
 PRIORS: tuple[Kind, ...] = get_args(Kind)
 _PRIOR = "prior.safetensors"
@@ -76,7 +76,8 @@ def source_of(
         if wants:
             raise ConfigError(wants[0], "is asked for and a control has no latents, expected a run", "leave it out")
         about = {"control": control, "run": None, "prior": None, "model": None, "conditions": {}}
-        return Source(_late(lambda: fitted(control, cohort, len(dataset.vocabulary), seed, most, origins)), about)
+        shares = lambda: fit_shared(cohort, dataset.vocabulary)  # noqa: E731
+        return Source(_late(lambda: fitted(control, cohort, shares(), seed, most, origins)), about)
     decoder = load_decoder(run)
     same_vocabulary(str(run), decoder.vocabulary, dataset.vocabulary, workspace)
     if decoder.latent is None and wants:
@@ -90,7 +91,7 @@ def source_of(
     kind: Kind | None = None if decoder.latent is None else next((one for one in PRIORS if one == prior), "vae")
 
     def ready() -> Draw:
-        grid = fit_grid(cohort, dataset.vocabulary)
+        shared = fit_shared(cohort, dataset.vocabulary)
         latent: Callable[[Ints], Tensor] | None = None
         if kind is not None:
             made = ready_prior(aside / _PRIOR, kind, decoder, train, tuning, known=known)
@@ -98,7 +99,7 @@ def source_of(
 
         def draw(numbers: Ints) -> Iterator[Invented]:
             return invent(
-                decoder.encoder, decoder.heads, dataset.vocabulary, numbers, seed, most, origins, grid.nearest, latent
+                decoder.encoder, decoder.heads, dataset.vocabulary, numbers, seed, most, origins, shared, latent
             )
 
         return draw

@@ -282,7 +282,7 @@ def test_sides_have_nobody_in_common(work: Path) -> None:
     assert len(np.unique(np.concatenate(ids))) == sum(map(len, ids)) and sides.tuned
     few = sides_of(dataset, 5)
     assert [one.n_subjects for one in (few.train, few.test, few.reference)] == [5, 5, 5]
-    drawn = control("markov", sides.train, 20, len(dataset.vocabulary), seed=1)
+    drawn = control("markov", sides.train, 20, dataset.vocabulary, seed=1)
     first, again = ([part.time for part in drawn.parts()] for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert n_of_own(of_dataset(dataset), dataset) == sum(dataset.split(x).n_subjects for x in dataset.split_names)

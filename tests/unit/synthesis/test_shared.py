@@ -1,0 +1,132 @@
+"""The numbers that a data_type takes: drawn ones are set to them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tawt.contracts.value_status import ValueStatus
+from tawt.dataset.reader import open_dataset
+from tawt.dataset.records import Records
+from tawt.errors import DatasetError
+from tawt.synthesis.shared import fit_shared
+from tests import shards
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tmp_path_factory):
+    """One of twenty data_types."""
+    workspace = tmp_path_factory.mktemp("grid")
+    shards.write_dataset(workspace, splits={"train": [3]})
+    return open_dataset(workspace).vocabulary
+
+
+def records_of(rows, n_subjects, vocabulary):
+    """Records with numbers: lists of (subject, data_type, number in its unit)."""
+    rows = sorted(rows)
+    own = np.array([row[0] for row in rows])
+    kind = np.array([row[1] for row in rows])
+    number = np.array([row[2] for row in rows])
+    value = ((number - vocabulary.center[kind]) / vocabulary.scale[kind]).astype(np.float32)
+    n = len(rows)
+    return Records(
+        np.arange(n_subjects), np.zeros(n_subjects, int), np.searchsorted(own, np.arange(n_subjects + 1)),
+        np.zeros(n, bool), np.arange(n), kind.astype(np.int32), value, np.zeros(n, np.int32),
+        np.full(n, ValueStatus.NUMERIC, np.uint8),
+    )  # fmt: skip
+
+
+BEATS, COUNTS, WAVES, RARE, BARELY = 4, 7, 9, 14, 19
+"""Of the first, many people have each number; of the second, few do, but all are whole; the third is continuous; ten people
+have the fourth, eleven the last."""
+
+
+@pytest.fixture(scope="module")
+def fitted(vocabulary):
+    """A grid of three data_types, from 300 people in three parts."""
+    whole = records_of(ROWS, 300, vocabulary)
+
+    class InParts:
+        n_subjects = 300
+
+        def parts(self):
+            return (whole.take(np.arange(a, a + 100)) for a in (0, 100, 200))
+
+    one, three = fit_shared(whole, vocabulary), fit_shared(InParts(), vocabulary)
+    for name in ("is_common", "low", "high", "numbers", "bounds", "step", "zero"):
+        assert np.array_equal(getattr(one, name), getattr(three, name), equal_nan=True), name
+    return one
+
+
+def _rows():
+    rng, rows = np.random.default_rng(0), []
+    for i in range(300):
+        rows += [(i, BEATS, float(x)) for x in rng.choice([60, 61, 70, 72.5, 90], 5)]
+        rows += [(i, COUNTS, float(x)) for x in rng.integers(0, 100_000, 5)]
+        rows += [(i, WAVES, float(x)) for x in rng.normal(0, 1, 5)]
+    rows += [(0, BEATS, 66.0), (5, COUNTS, 31337.25), (6, COUNTS, 9e6), (7, WAVES, -50.0)]
+    rows += [(i, RARE, 1.0) for i in range(10)] + [(i, BARELY, 1.0) for i in range(11)]
+    return rows
+
+
+ROWS = _rows()
+
+
+def told(grid, vocabulary, kind, numbers):
+    """What is told of numbers of a data_type, in its unit."""
+    center, scale = vocabulary.center[kind], vocabulary.scale[kind]
+    value = ((np.array(numbers) - center) / scale).astype(np.float32)
+    return grid.nearest(np.full(len(value), kind), value) * scale + center
+
+
+def test_a_number_is_set_to_the_nearest_that_many_people_have(fitted, vocabulary):
+    """What one person alone has is not among them, however near; outside, the outermost."""
+    found = told(fitted, vocabulary, BEATS, [60.4, 60.6, 66.0, 72.0, 300.0, -5.0])
+    assert found == pytest.approx([60, 61, 70, 72.5, 90, 60], abs=1e-3)
+
+
+def test_where_numbers_are_rarely_shared_they_keep_their_step(fitted, vocabulary):
+    """Whole counts stay whole, also such as nobody has."""
+    assert told(fitted, vocabulary, COUNTS, [812.4, 31337.25, 1023.6]) == pytest.approx([812, 31337, 1024], abs=2e-2)
+
+
+def test_what_is_continuous_is_told_as_it_is_drawn(fitted, vocabulary):
+    """Within its bounds it may be any number."""
+    assert told(fitted, vocabulary, WAVES, [0.12345, -1.1]) == pytest.approx([0.12345, -1.1], abs=1e-5)
+
+
+def test_no_number_lies_beyond_what_many_people_reach(fitted, vocabulary):
+    """The bound is the eleventh person's; whose numbers ten people have has none at all."""
+    for kind in (COUNTS, WAVES):
+        low, high = told(fitted, vocabulary, kind, [-1e7, 1e7])
+        own = [row[2] for row in ROWS if row[1] == kind]
+        worst = [sorted(max(side * row[2] for row in ROWS if row[:2] == (i, kind)) for i in range(300))[-11]
+                 for side in (-1, 1)]  # fmt: skip
+        assert (low, high) == pytest.approx((-worst[0], worst[1]), rel=1e-3, abs=0.5 if kind == COUNTS else 1e-3)
+        assert min(own) < low < high < max(own)
+    assert fitted.nearest(np.array([RARE]), np.ones(1, np.float32)) == 0
+
+
+def test_what_few_people_have_is_no_part_of_what_many_share(fitted, vocabulary):
+    """Records are left without such data_types, and their numbers are nobody's own."""
+    whole = records_of(ROWS, 300, vocabulary)
+    (kept,) = fitted.of(whole).parts()
+    assert {RARE, BARELY} <= {*whole.data_type.tolist()} and RARE not in kept.data_type and BARELY in kept.data_type
+    assert len(kept.time) == len(whole.time) - 10 and kept.n_subjects == 300
+    center, scale = vocabulary.center[kept.data_type], vocabulary.scale[kept.data_type]
+    told = np.round(kept.value * scale + center, 2)
+    assert not np.isin(told, [31337.25, 66.0, 9e6, -50.0]).any()
+
+
+def test_of_few_people_nothing_is_learned(vocabulary):
+    """Ten people share nothing with many."""
+    with pytest.raises(DatasetError, match="more than 10 of them"):
+        fit_shared(records_of([(i, BEATS, 60.0) for i in range(10)], 10, vocabulary), vocabulary)
+
+
+def test_records_on_the_grid_are_left_as_they_are(fitted, vocabulary):
+    """Setting twice is setting once, to the bit."""
+    rng = np.random.default_rng(1)
+    kind = rng.choice([BEATS, COUNTS, WAVES], 500)
+    once = fitted.nearest(kind, rng.normal(0, 20, 500).astype(np.float32))
+    assert np.array_equal(fitted.nearest(kind, once), once)
