@@ -206,13 +206,13 @@ def _numbers(subjects: int | None, numbers: str | None) -> Ints:
     return np.arange(int(found[1]), int(found[2]) + 1)
 
 
-def _hold_source(run: str | Path | None, control_of: str | None, prior: str | None) -> None:
-    if (run is None) == (control_of is None):
+def _hold_source(run: str | Path | None, control: str | None, prior: str | None) -> None:
+    if (run is None) == (control is None):
         what = "and `--control` are both given or both left out, expected one of them"
         raise ConfigError("--run", what, f"--run NAME, or --control {'|'.join(CONTROLS)}")
-    if control_of is not None and control_of not in CONTROLS:
+    if control is not None and control not in CONTROLS:
         what = f"is none, expected {', '.join(CONTROLS)}"
-        raise ConfigError(f"--control {control_of}", what, nearest(control_of, CONTROLS))
+        raise ConfigError(f"--control {control}", what, nearest(control, CONTROLS))
     if prior is not None and prior not in PRIORS:
         raise ConfigError(f"--prior {prior}", f"is none, expected {', '.join(PRIORS)}", nearest(prior, PRIORS))
 

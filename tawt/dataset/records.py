@@ -154,11 +154,16 @@ class OfSplit:
                 column[own] = getattr(split.shards[number], name)[row[own]]
         is_static = place < split.n_static[subjects][owner]
         time = columns.pop("timestamp")
-        order = np.lexsort((columns["data_type"], time, ~is_static, owner))
+        order = in_order(owner, is_static, time, columns["data_type"])
         return Records(
             split.subject_ids[subjects], split.origins[subjects], bounds, is_static[order], time[order],
             **{name: column[order] for name, column in columns.items()},
         )  # fmt: skip
+
+
+def in_order(subject: Ints, is_static: Bools, time: Ints, data_type: NDArray[np.integer]) -> Ints:
+    """Return the rows of triplets in the order of records, `(n,)`, of columns `(n,)`; equal ones stay as they come."""
+    return np.lexsort((data_type, time, ~is_static, subject))
 
 
 def joined(parts: Iterable[Records]) -> Records:

@@ -8,11 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tawt.arrays import Floats
-from tawt.evaluation.measure import held_weights
+from tawt.evaluation.measure import Z, held_weights
 from tawt.evaluation.survival import Survival, counts
-
-Z = 1.959963984540054
-"""Of 95 % of a normal distribution."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,8 @@ from tawt.errors import ContractError
 
 Better = Literal["larger", "smaller", "0", "1", "level", ""]
 """Which numbers of a metric are better: nearer to one, or nearer to the `level` of an interval; "" = neither."""
+Z = 1.959963984540054
+"""Of 95 % of a normal distribution."""
 _CHUNK = 1 << 20
 """Rows times draws that are worked on at once: 8 MB an array."""
 
@@ -149,3 +151,12 @@ def mean_of(values: Floats, weights: Floats) -> Floats:
     """Return the weighted mean `(k,)` of values `(n,)` under weights `(k, n)`."""
     mean: Floats = (weights @ values) / weights.sum(1)
     return mean
+
+
+def wilson(share: Floats, n: Floats) -> tuple[Floats, Floats]:
+    """Return the ends of the interval of 95 % of shares of so many independent rows.
+
+    Source: Wilson 1927, Probable inference (the score interval).
+    """
+    middle, reach = share + Z**2 / (2 * n), Z * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    return (middle - reach) / (1 + Z**2 / n), (middle + reach) / (1 + Z**2 / n)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tawt.arrays import Bools, Floats, Ints
+from tawt.arrays import Bools, Floats
 from tawt.evaluation.metrics import AUROC, Binary
+from tawt.evaluation.regression import SPEARMAN, Numbers
 from tawt.fidelity.discriminate import booster, logistic
 from tawt.fidelity.groups import Measure, Told, told, without_group
 from tawt.fidelity.summaries import Matrix
@@ -73,13 +74,5 @@ def _ranks(values: Floats) -> Floats:
 def _importances(train: Labelled, other: Labelled, seed: int) -> float | None:
     if min(len(np.unique(one.label)) for one in (train, other)) < 2:
         return None
-    ranks = [
-        _ranks(np.asarray(booster(one.features, one.label, seed).feature_importance("gain"))) for one in (train, other)
-    ]
-    return rank_correlation(*ranks)
-
-
-def rank_correlation(one: Floats | Ints, other: Floats | Ints) -> float | None:
-    """Return Spearman's correlation; None where either does not vary."""
-    ranks = [_ranks(np.asarray(values, dtype=np.float64)) for values in (one, other)]
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if all(x.std() > 0 for x in ranks) else None
+    gains = [booster(one.features, one.label, seed).feature_importance("gain") for one in (train, other)]
+    return SPEARMAN(Numbers(*gains)).value

@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tawt.arrays import Floats
 from tawt.contracts.cells import SMALL_CELL
 from tawt.errors import ConfigError, listed
 from tawt.evaluation.calibration import bins_of, decision_curve
 from tawt.evaluation.classes import Columns
-from tawt.evaluation.kaplan_meier import Z
-from tawt.evaluation.measure import Metric
+from tawt.evaluation.measure import Metric, wilson
 from tawt.evaluation.metrics import AUROC, AVERAGE_PRECISION, Binary
 from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.regression import Numbers
@@ -143,7 +141,7 @@ def plot_binary(
         at, came = bins.predicted[0][enough], bins.came[0][enough]
         calibration.plot(at, came, **look, **({"marker": "o", "ms": 5} if is_own or len(at) == 1 else {"alpha": 0.7}))
         if is_own:
-            low, high = _by_chance(came, bins.weight[0][enough])
+            low, high = wilson(came, bins.weight[0][enough])
             calibration.vlines(at, low, high, color=look["color"], lw=1.2, alpha=0.5, zorder=3)
         n_drawn += int(enough.sum()) > 1
         shown = np.concatenate((at, came, [farthest]))
@@ -176,12 +174,6 @@ def plot_binary(
 def _told(metric: Metric, model: Binary) -> str:
     value = metric(model).value
     return "-" if value is None else f"{value:.3f}"
-
-
-def _by_chance(share: Floats, n: Floats) -> tuple[Floats, Floats]:
-    """Return Wilson's interval of 95 % of shares of so many rows."""
-    middle, reach = share + Z**2 / (2 * n), Z * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    return (middle - reach) / (1 + Z**2 / n), (middle + reach) / (1 + Z**2 / n)
 
 
 def _said(axis: Any, title: str, x: str, y: str) -> None:

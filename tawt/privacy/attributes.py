@@ -16,7 +16,7 @@ import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.chance import shuffled
-from tawt.evaluation.kaplan_meier import Z
+from tawt.evaluation.measure import Z
 from tawt.privacy.found import Found
 from tawt.privacy.nearest import Matrix, nearest
 

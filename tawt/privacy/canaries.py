@@ -15,7 +15,7 @@ from tawt.chance import draw, uniform
 from tawt.contracts.cells import SMALL_CELL
 from tawt.dataset.records import Records, joined
 from tawt.errors import ConfigError
-from tawt.evaluation.kaplan_meier import Z
+from tawt.evaluation.measure import Z
 from tawt.privacy.found import Found, missing
 
 MULTIPLICITIES = (1, 2, 4, 8)

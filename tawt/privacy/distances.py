@@ -22,7 +22,7 @@ import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.chance import shuffled
-from tawt.evaluation.kaplan_meier import Z
+from tawt.evaluation.measure import Z
 from tawt.privacy.found import Found, missing
 from tawt.privacy.nearest import Matrix, Neighbours, nearest
 

@@ -6,8 +6,10 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from tawt.contracts.cells import SMALL_CELL
-from tawt.evaluation.kaplan_meier import Z
+from tawt.evaluation.measure import wilson
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,12 @@ def missing(reason: str, n: int = 0) -> Found:
 
 
 def share(n_hits: int, n: int) -> Found:
-    """Return a share of independent subjects with its interval.
-
-    Source: Wilson 1927, Probable inference (the score interval).
-    """
+    """Return a share of independent subjects with its interval."""
     if not n:
         return missing("nobody is there")
-    p, z2 = n_hits / n, Z * Z
-    middle, half = (p + z2 / (2 * n)) / (1 + z2 / n), Z * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return Found(p, min(p, max(0.0, middle - half)), max(p, min(1.0, middle + half)), n, n_hits)
+    p = n_hits / n
+    low, high = (float(end) for end in wilson(np.array(p), np.array(n)))
+    return Found(p, min(p, max(0.0, low)), max(p, min(1.0, high)), n, n_hits)
 
 
 def more(one: Found, other: Found) -> Found:

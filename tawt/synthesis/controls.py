@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Ints, Words
 from tawt.chance import draw, uniform
-from tawt.dataset.records import Cohort, Drawable, Records
+from tawt.dataset.records import Cohort, Drawable, Records, in_order
 from tawt.synthesis.markov import Markov
 from tawt.synthesis.rollout import Invented, companies
 from tawt.synthesis.samples import Samples, gaps_of, row_words, values_of
@@ -119,7 +119,7 @@ def _in_companies(
 ) -> Iterator[Invented]:
     for members in companies(numbers):
         columns, whole = model.records(draw(members, _ROW, seed), most)
-        order = np.lexsort((columns["data_type"], columns["time"], ~columns["is_static"], columns["subject"]))
+        order = in_order(*(columns[name] for name in ("subject", "is_static", "time", "data_type")))
         lengths = np.bincount(columns.pop("subject"), minlength=len(members))
         columns = {name: column[order] for name, column in columns.items()}
         columns["data_type"] = columns["data_type"].astype(np.int32)

@@ -15,7 +15,7 @@ from tawt.contracts.contract import own_contract
 from tawt.contracts.dataset import BIRTH, DATASET, VOCABULARY
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.dataset.reader import TripletDataset, open_dataset
-from tawt.dataset.records import OfSplit, Records
+from tawt.dataset.records import OfSplit, Records, in_order
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import DatasetError
 from tawt.readers import parquet_schema, read_parquet
@@ -92,7 +92,7 @@ class OfMeds:
             "time": rows["timestamp"].to_numpy(),
             **{name: rows[name].to_numpy() for name in ("data_type", "value", "value_token", "value_status")},
         }
-        order = np.lexsort((columns["data_type"], columns["time"], ~is_static, subject))
+        order = in_order(subject, is_static, columns["time"], columns["data_type"])
         return Records(
             index["subject_id"].to_numpy(), index["origin"].to_numpy(), bounds, is_static[order],
             **{name: column[order] for name, column in columns.items()},
