@@ -71,7 +71,7 @@ def by_past(outcome: Binary, subject: Ints, before: Floats, seed: int = 0) -> li
 
 
 def curve(outcome: Binary, subject: Ints, n_bins: int = N_BINS) -> list[dict[str, float]]:
-    """Return mean prediction and share that came, from the lowest predictions to the highest; none where few would be told.
+    """Return mean prediction and share that came, from the lowest predictions to the highest; none of few.
 
     Bins hold about as many rows each, and are laid together until none is of few subjects, with the outcome or without.
     """

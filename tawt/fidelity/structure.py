@@ -69,18 +69,27 @@ def structure_of(piece: Records, group: Ints) -> Structure:
     )
 
 
+def in_series(piece: Records, rows: Ints) -> tuple[Ints, Ints]:
+    """Return some triplets by record, data_type and time, `(m,)`, and the places among them where a moment begins.
+
+    Args:
+        piece: The records.
+        rows: `(m,)`, numbers of the triplets.
+    """
+    columns = np.stack([piece.subject[rows], piece.data_type[rows], piece.time[rows]])
+    order = np.lexsort(columns[::-1])
+    return rows[order], np.flatnonzero((np.diff(columns[:, order], prepend=-1) != 0).any(0))
+
+
 def next_of_type(piece: Records) -> tuple[Ints, Floats]:
     """Return triplets, one for each moment of a data_type in a record, and the hours until the next of it, NaN where
     there is none; `(m,)` each."""
-    timed = np.flatnonzero(~piece.is_static)
-    order = timed[np.lexsort((piece.time[timed], piece.data_type[timed], piece.subject[timed]))]
-    of, time = piece.subject[order] * (1 << 32) + piece.data_type[order], piece.time[order]
-    order = order[np.append(True, (np.diff(of) != 0) | (np.diff(time) != 0))] if len(order) else order
-    of, time = piece.subject[order] * (1 << 32) + piece.data_type[order], piece.time[order]
-    hours = np.full(len(order), np.nan)
-    if len(order):
-        hours[:-1] = np.where(np.diff(of) == 0, np.diff(time) / US_PER_HOUR, np.nan)
-    return order, hours
+    order, starts = in_series(piece, np.flatnonzero(~piece.is_static))
+    at = order[starts]
+    same = (np.diff(piece.subject[at]) == 0) & (np.diff(piece.data_type[at]) == 0)
+    hours = np.full(len(at), np.nan)
+    hours[:-1][same] = np.diff(piece.time[at])[same] / US_PER_HOUR
+    return at, hours
 
 
 def structure_compared(

@@ -11,7 +11,7 @@ from tawt.arrays import Floats, Ints
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import Records
 from tawt.fidelity.groups import N_GROUPS, Told, mean_of
-from tawt.fidelity.structure import next_of_type
+from tawt.fidelity.structure import in_series, next_of_type
 
 WINDOWS = (1, 6, 24, 7 * 24, 30 * 24, 8766)
 """Hours: ends of the windows in which things come again, and of the bins of the variogram."""
@@ -48,16 +48,13 @@ def temporal_of(piece: Records, group: Ints, n_types: int) -> Temporal:
     """
     n_bins = len(WINDOWS) + 1
     own = np.flatnonzero(piece.has_number & np.isfinite(piece.value) & ~piece.is_static)
-    order = own[np.lexsort((piece.time[own], piece.data_type[own], piece.subject[own]))]
-    subject, kind, time = piece.subject[order], piece.data_type[order].astype(np.int64), piece.time[order]
+    order, starts = in_series(piece, own)
     value = np.clip(piece.value[order].astype(np.float64), -_MOST, _MOST)
-    series = subject * n_types + kind
-    new = np.append(True, (np.diff(series) != 0) | (np.diff(time) != 0))[: len(order)]
-    starts = np.flatnonzero(new)
     if len(starts):
         value = np.add.reduceat(value, starts) / np.diff(starts, append=len(value))
-    series, kind, time = series[starts], kind[starts], time[starts]
-    cell = group[subject[starts]] * n_types + kind
+    at = order[starts]
+    subject, kind, time = piece.subject[at], piece.data_type[at].astype(np.int64), piece.time[at]
+    series, cell = subject * n_types + kind, group[subject] * n_types + kind
     square, pairs = np.zeros((N_GROUPS * n_types, n_bins)), np.zeros((N_GROUPS * n_types, n_bins))
     for step in STEPS:
         a, b = _apart(series, step)
