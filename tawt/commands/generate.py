@@ -21,7 +21,7 @@ from tawt.config.rules import RulesConfig
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.synthetic import PROVENANCE, SYNTHETIC_SETS, Verdict
 from tawt.dataset.reader import TripletDataset, open_dataset
-from tawt.errors import ConfigError, DatasetError, nearest
+from tawt.errors import ConfigError, DatasetError, PrivacyError, nearest
 from tawt.files import alone_at, digest, made_folder
 from tawt.machine import version_of
 from tawt.pipeline.fresh import hold_fresh
@@ -180,10 +180,14 @@ def generate(
         write_about(parts, tally.subjects, tally.data_types, held.told)
         counts = {name: n for name, n in asdict(tally).items() if name.startswith("n_")}
         about |= {**counts, "raw": tally.raw(control == "copies")}
-        verdicts = published_set(
-            parts, target, pipeline, dataset, about, judge or privacy_judge(dataset), publish_anyway, threads,
-            memory_limit, tell,
-        )  # fmt: skip
+        try:
+            verdicts = published_set(
+                parts, target, pipeline, dataset, about, judge or privacy_judge(dataset), publish_anyway, threads,
+                memory_limit, tell,
+            )  # fmt: skip
+        except PrivacyError:
+            remove(parts)  # what is refused does not stay beside the place that it was refused
+            raise
         if doubt := unsure(verdicts):
             tell({"event": "note", "text": doubt})
         remove(parts)

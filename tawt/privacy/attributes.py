@@ -42,7 +42,7 @@ class Gain:
     baseline: float
     """From as many other real ones."""
     gain: Found
-    """The difference, with its interval."""
+    """What the synthetic records tell beyond the real ones, of people of train less of others."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what may be told as JSON."""
@@ -61,13 +61,19 @@ def known_and_asked(prevalence: Floats) -> tuple[Ints, Ints]:
     return np.sort(often[:n]), np.sort(often[n : n + N_ASKED])
 
 
-def attribute_gains(people: Facts, synthetic: Facts, reference: Facts, seed: int = 0) -> tuple[Gain, ...]:
+def attribute_gains(
+    people: Facts, others: Facts, synthetic: Facts, reference: Facts, seed: int = 0
+) -> tuple[Gain, ...]:
     """Measure what is learned of people beyond what others like them tell, from one record and from ten.
 
-    Who is near is chance as well: intervals come from quarters of all three sets, as those of distances do.
+    A set that is smooth, or plainly good, foretells anybody better than a single real neighbour does. So the same is
+    asked of people who were not trained on, and only what is told of the trained ones beyond that is a gain.
+
+    Who is near is chance as well: intervals come from quarters of all sets, as those of distances do.
 
     Args:
         people: Of those who are attacked.
+        others: As many who were not trained on.
         synthetic: Of synthetic records.
         reference: Of as many real people who were never trained on.
         seed: Of the quarters.
@@ -75,22 +81,27 @@ def attribute_gains(people: Facts, synthetic: Facts, reference: Facts, seed: int
     Returns:
         Nothing where nothing is asked, or there are too few records.
     """
-    sides = people, synthetic, reference
+    sides = people, others, synthetic, reference
     if not people[1].shape[1] or min(len(known) for known, _ in sides) < LEAST:
         return ()
     n = min(len(known) for known, _ in sides)
     whole = [_scores(people, other) for other in (synthetic, reference)]
     parts = []
     for i in range(_N_QUARTERS):
-        quarter = [_taken(side, i, place, seed) for place, side in enumerate(sides)]
-        parts.append(_scores(quarter[0], quarter[1]) - _scores(quarter[0], quarter[2]))
+        parts.append(_gained(*(_taken(side, i, place, seed) for place, side in enumerate(sides))))
     spread = Z * np.std(parts, axis=0) / 3**0.5
-    gain = whole[0] - whole[1]
+    gain = _gained(people, others, synthetic, reference)
     return tuple(
         Gain(k, float(whole[0][j]), float(whole[1][j]),
              Found(float(gain[j]), float(gain[j] - spread[j]), float(gain[j] + spread[j]), n))
         for j, k in enumerate(NEIGHBOURS)
     )  # fmt: skip
+
+
+def _gained(people: Facts, others: Facts, synthetic: Facts, reference: Facts) -> Floats:
+    told = [_scores(of, among) for of in (people, others) for among in (synthetic, reference)]
+    gained: Floats = told[0] - told[1] - (told[2] - told[3])
+    return gained
 
 
 def _taken(side: Facts, draw: int, place: int, seed: int) -> Facts:

@@ -108,7 +108,7 @@ def assess(
         membership={name: membership(*both, seed=seed) for name, both in scores.items()},
         strata={name: in_strata(*both, strata) for name, both in scores.items()} if strata else {},
         copies=_copies(train, test, synthetic),
-        attributes=_attributes(train, synthetic, reference, seed),
+        attributes=_attributes(train, test, synthetic, reference, seed),
         identity=None if train.quasi is None or synthetic.quasi is None or not synthetic.n
         else identity(synthetic.quasi, np.concatenate([one.quasi for one in (train, others) if one.quasi is not None])),
         exposure=dict(exposure or {}),
@@ -152,8 +152,10 @@ def _copies(train: People, test: People, synthetic: People) -> dict[str, Found]:
     return of | {"difference": more(of["synthetic"], of["test"])}
 
 
-def _attributes(train: People, synthetic: People, reference: People | None, seed: int) -> tuple[Gain, ...]:
-    if not (reference and train.traces and synthetic.traces and reference.traces):
+def _attributes(
+    train: People, test: People, synthetic: People, reference: People | None, seed: int
+) -> tuple[Gain, ...]:
+    if not (reference and reference.traces and all(one.traces for one in (train, test, synthetic))):
         return ()
     size = 1 + int(reference.traces.data_type.max(initial=0))
     known, asked = known_and_asked(reference.traces.prevalence(size))
@@ -170,4 +172,5 @@ def _attributes(train: People, synthetic: People, reference: People | None, seed
             ]
         return np.concatenate(facts, 1), one.traces.has(asked)
 
-    return attribute_gains(of(train), of(synthetic.first(n, seed)), of(reference.first(n, seed)), seed)
+    equal = of(synthetic.first(n, seed)), of(reference.first(n, seed))
+    return attribute_gains(of(train), of(test), *equal, seed)

@@ -102,7 +102,8 @@ def draw_parts(
     tally, all_numbers = Tally(), np.asarray(numbers, dtype=np.int64)
     if folder.is_symlink():
         remove(folder)
-    (folder / "data").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # nobody has judged yet what it holds
+    (folder / "data").mkdir(exist_ok=True)
     parts = np.unique(all_numbers // PART)
     expected: set[Path] = set()
     for done, part in enumerate(parts.tolist()):

@@ -121,9 +121,7 @@ def test_what_is_read_back_is_what_was_drawn(work: Path, made) -> None:
         shutil.copytree(made.folder / name, bare / name, dirs_exist_ok=True)
     meds = read_synthetic(bare, dataset.vocabulary, dataset.time_origin)
     assert isinstance(meds, OfMeds) and (meds.n_subjects, meds.n_unknown, meds.n_unknown_unit) == (40, 0, 0)
-    added = joined(own.parts())
-    assert_equal(added.keep(added.value_status != 9), joined(meds.parts()))
-    assert (added.value_status == 9).any(), "what panels add comes from the panels"
+    assert_equal(joined(own.parts()), joined(meds.parts()))
 
 
 def test_real_records_written_and_read_are_the_same_triplets(work: Path, tmp_path: Path) -> None:
@@ -236,7 +234,8 @@ def test_latents_come_from_a_prior_and_may_be_asked_for(work: Path, monkeypatch:
 
 
 def test_a_gate_refuses_unless_it_is_named(work: Path) -> None:
-    """What a gate refuses is not there; drawn parts stay for a second try; named, it is published with the verdict."""
+    """What a gate refuses is not there, nor anything of it beside; named, it is published with the verdict. Copies are
+    refused for what they are, whatever a gate says."""
     out = work.parent / "refused"
     seen: list[bool] = []
 
@@ -248,12 +247,14 @@ def test_a_gate_refuses_unless_it_is_named(work: Path) -> None:
     with pytest.raises(PrivacyError, match="copies") as error:
         tawt.generate(work, **ask)
     assert not out.exists() and "--publish-anyway copies" in error.value.hint
-    with pytest.raises(PrivacyError):
-        tawt.generate(work, publish_anyway=["distance"], **ask)
-    result = tawt.generate(work, publish_anyway=["copies"], **ask)
+    assert [path.name for path in out.parent.iterdir() if "refused" in path.name] in ([], [".refused.lock"])
+    for named in (["distance"], ["copies"], ["real people"]):
+        with pytest.raises(PrivacyError):
+            tawt.generate(work, publish_anyway=named, **ask)
+    result = tawt.generate(work, publish_anyway=["real people", "copies"], **ask)
     told = json.loads((out / "provenance.json").read_text())
-    assert seen == [True] * 3 and [one["passed"] for one in told["verdicts"]] == [False, True]
-    assert told["published_anyway"] == ["copies"] and len(result.verdicts) == 2
+    assert seen == [True] * 5 and [one["passed"] for one in told["verdicts"]] == [False, False, True]
+    assert told["published_anyway"] == ["real people", "copies"] and len(result.verdicts) == 3
     few = [one for one in told["raw"].values() if one.get("few")]
     assert all(set(one) == {"repair", "few"} for one in few), "of copies no count of few people is told"
 

@@ -71,13 +71,21 @@ def test_copies_fail_and_fresh_samples_pass(found):
     assert "failed" not in outcomes["oracle"].values() and "failed" not in outcomes["indep"].values()
     assert set(outcomes["copy100"].values()) == {"failed"}
     caught = {name for name, outcome in outcomes["copy10"].items() if outcome == "failed"}
-    assert {
-        "membership by distance", "near copies", "attributes from the nearest 1",
-        "NNDR to train / to test, 5th percentile",
-    } <= caught  # fmt: skip
+    assert {"membership by distance", "near copies", "NNDR to train / to test, 5th percentile"} <= caught
     assert found["copy10"].membership["distance"].found["auc"].value < 0.57
     assert [verdict(found[name]).outcome for name in ("copy10", "copy100")] == ["failed", "failed"]
     assert verdict(found["oracle"]).n == N and "membership by likelihood" in verdict(found["oracle"]).not_made
+
+
+def test_a_single_copy_is_no_pass():
+    """One record that is somebody's cannot tell of itself; five of them fail."""
+    sets = [toy.oracle(150, 100 + i).records for i in range(3)]
+    describe = summary_of(sets[2]).of
+    train, test, reference = (people_of(one, describe) for one in sets)
+    for n, outcome in ((1, "cannot tell"), (5, "failed")):
+        copied = people_of(sets[0].take(np.arange(n)), describe)
+        gates = verdict(assess(train, test, copied, reference, n_draws=8)).gates
+        assert next(one.outcome for one in gates if one.name == "near copies") == outcome
 
 
 def test_so_few_people_cannot_tell(toys):
