@@ -27,7 +27,10 @@ def review(
     out: Annotated[Path, typer.Option(help="A folder for the page and its key", show_default=False)],
     n: Annotated[int, typer.Option("--n", help="Records to rate, real and invented", min=4)] = 40,
     split: Annotated[str, typer.Option(help="Of the real ones: train, tuning or held_out")] = "held_out",
-    seed: Annotated[int, typer.Option(help="Of the choice and the order; keep it from raters", min=0)] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of the choice and the order; by default one that nobody knows", min=0, show_default=False),
+    ] = None,
     stale_ok: StaleOk = False,
     dry_run: DryRun = False,
 ) -> None:

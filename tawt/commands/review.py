@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ def review(
     out: str | Path,
     n: int = 40,
     split: str = "held_out",
-    seed: int = 0,
+    seed: int | None = None,
     stale_ok: bool = False,
     dry_run: bool = False,
     report: Report | None = None,
@@ -64,7 +65,7 @@ def review(
         out: A folder for the page and its key, outside of every workspace.
         n: Records in all; how many of them are real is left to chance.
         split: Of the real ones: train, tuning or held_out.
-        seed: Of the choice and the order.
+        seed: Of the choice and the order; None = one that nobody knows. Who knows it can tell real from invented.
         stale_ok: Also where the dataset is older than what it was made from.
         dry_run: Hold what is asked, and write nothing.
         report: Hears notes.
@@ -85,6 +86,7 @@ def review(
     invented = _cohort(Path(synthetic), dataset, tell) if isinstance(synthetic, str | Path) else synthetic
     if n < _LEAST:
         raise ConfigError(f"--n {n}", f"is too few to say anything, expected at least {_LEAST}")
+    seed = secrets.randbits(62) if seed is None else seed
     chosen = choose(OfSplit(shown, np.arange(shown.n_subjects)), invented, n, seed)
     if dry_run:
         return ReviewResult(target, n, "")

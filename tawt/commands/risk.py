@@ -61,7 +61,7 @@ class RiskResult:
     n_open: int = 0
     """Labels of which no continuation has an answer: they are left out too."""
     told: Estimates | None = None
-    """What continuations say, label by label; None of a dry run."""
+    """What continuations say, label by label; None of a dry run, and of few people."""
     checks: tuple[Check, ...] = ()
     """The five that go with an answer without learning; of tasks that are a yes or no."""
     plain: bool = True
@@ -91,11 +91,10 @@ class RiskResult:
 
     def text(self, width: int = 160) -> str:
         """Return the table, what was drawn for it, and the checks."""
-        assert self.comparison is not None and self.told is not None, "of a dry run there is no text"
-        split, n = self.split, self.comparison.n_subjects
-        lines = [
-            withheld_text(split, n) if self.comparison.is_withheld else self.comparison.text(width=width).rstrip(), "",
-        ]  # fmt: skip
+        assert self.comparison is not None, "of a dry run there is no text"
+        if self.told is None:
+            return withheld_text(self.split, self.comparison.n_subjects) + "\n"
+        lines = [self.comparison.text(width=width).rstrip(), ""]
         if not self.plain:
             lines.append("the task is more than whether a code comes: it was resolved on records, by Monte Carlo alone")
         for name in self.told.steps:
@@ -225,14 +224,18 @@ def risk(
                     seed,
                     again,
                 )
+            few_people = comparison.is_withheld
             result = RiskResult(
-                comparison, target, comparison.n_rows, n_unseen, int((~has).sum()), told, checks, asks.is_plain, split
-            )
-            names = ("complete", "steps", "cost", "gain", "split", "plain")
-            about = {name: getattr(result, name) for name in names} | {"bounds": told.bounds, "shares": told.shares}
+                comparison, target, comparison.n_rows, n_unseen, int((~has).sum()), None if few_people else told,
+                () if few_people else checks, asks.is_plain, split,
+            )  # fmt: skip
+            about: dict[str, Any] = {"split": split, "plain": asks.is_plain}
+            if result.told is not None:
+                about |= {name: getattr(result, name) for name in ("complete", "steps", "cost", "gain")}
+                about |= {"bounds": told.bounds, "shares": told.shares}
             gone = {name: getattr(result, name) for name in ("n_unseen", "n_open")}
             about |= {name: None if 0 < number <= SMALL_CELL else number for name, number in gone.items()}
-            about |= {"n": n, "most": most, "checks": [check.to_json() for check in checks], "run": folder.name}
+            about |= {"n": n, "most": most, "checks": [check.to_json() for check in result.checks], "run": folder.name}
             write_sealed(aside / RECORD, {**comparison.to_json(), **about, "model": sha256_file(decoder.weights)})
             write_text(aside / TABLE, result.text())
     for number, why in (

@@ -13,7 +13,7 @@ from tawt.config.base import Section
 def _is_pattern(text: str) -> str:
     try:
         re.compile(text)
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         raise ValueError("a regular expression") from None
     return text
 

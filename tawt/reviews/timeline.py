@@ -153,6 +153,8 @@ def _trends(readable: Readable, place: Ints, data_type: Whole, number: Floats) -
 def _rows(
     readable: Readable, width: int, minute: Ints, data_type: Whole, number: Floats, text: Texts, missing: Bools
 ) -> Iterator[Row]:
+    if not len(minute):
+        return
     place = minute // width
     first = np.flatnonzero(np.diff(place, prepend=-1))
     for begin, end in zip(first.tolist(), [*first[1:].tolist(), len(place)], strict=True):

@@ -167,3 +167,12 @@ def test_what_cannot_be_asked_is_told(work: Path) -> None:
     tawt.label(work.parent / "counted.yaml", work, threads=1, memory_limit="500MB")
     with pytest.raises(ConfigError, match="time_to_event, and the labels are of kind time"):
         tawt.risk(work, "counted", "decoder", aces=work.parent / "counted.yaml", split="train")
+
+
+def test_of_few_people_no_figure_is_told(work: Path, tmp_path: Path) -> None:
+    """Neither a metric nor a mean chance, its bounds or what it cost: neither on the page nor in the file."""
+    result = asked(work, only=5, out=tmp_path / "few")
+    assert result.told is None and result.checks == () and "fewer than 11" in result.text()
+    kept = json.loads((tmp_path / "few" / "risk.json").read_text())
+    assert not {"bounds", "steps", "cost", "complete", "shares"} & kept.keys() and kept["checks"] == []
+    assert not any(letter.isdigit() for letter in (tmp_path / "few" / "risk.txt").read_text().replace("11", ""))

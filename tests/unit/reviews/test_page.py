@@ -217,3 +217,9 @@ def test_the_page_needs_nothing_else(vocabulary: Vocabulary) -> None:
     assert not tags.attributes & {"src", "href", "style"} and not any(name.startswith("on") for name in tags.attributes)
     assert "default-src 'none'" in found and re.search(r"script-src 'sha256-[\w+/]+=*'", found)
     assert found.count("<article ") == 3 and found.count(" hidden>") == 2
+
+
+def test_a_record_of_statics_alone_is_a_page_too(vocabulary: Vocabulary) -> None:
+    """Where nothing has a time there are no rows and no trends, and nothing breaks."""
+    (sheet,) = sheets(of([(None, 5, 0.0, 0, 0)]), Readable(vocabulary))
+    assert len(sheet.facts) == 1 and sheet.rows == () == sheet.trends

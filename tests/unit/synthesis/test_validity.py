@@ -179,6 +179,8 @@ def test_rules_that_do_not_hold_are_told(tmp_path):
     for text, said in (
         ("birth: {repair: clip}", "birth"), ("births: {codes: x, repair: clip}", "drop_event"),
         ("after_death: {allowed: ['(']}", "regular expression"),
+        ("after_death: {allowed: ['a{1,4294967296}']}", "regular expression"),
+        (f"after_death: {{allowed: ['{'(' * 3000}a{')' * 3000}']}}", "regular expression"),
     ):  # fmt: skip
         path.write_text(text)
         with pytest.raises(ConfigError, match=said):
