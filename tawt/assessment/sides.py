@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from tawt.fidelity.pieces import pieces
 from tawt.fidelity.portrait import Some, some_of
 from tawt.synthesis.controls import Draw, fitted
 from tawt.synthesis.origins import Origins
-from tawt.synthesis.shared import fit_shared
+from tawt.synthesis.shared import Shared, fit_shared
 
 _HALVES = 73
 _MOST_KEPT = 1 << 21
@@ -125,9 +126,14 @@ def control(name: str, people: OfSplit, n: int, vocabulary: Vocabulary, seed: in
         most: Events after which a record is cut.
     """
     origins = Origins.of(people.split.origins[people.subjects])
-    return Drawn(
-        fitted(name, people, fit_shared(people, vocabulary), seed, most, lambda which: origins.draw(which, seed)), n
-    )
+    shared = _shared_of(people.split, vocabulary)
+    return Drawn(fitted(name, people, shared, seed, most, lambda which: origins.draw(which, seed)), n)
+
+
+@lru_cache(maxsize=1)
+def _shared_of(split: Split, vocabulary: Vocabulary) -> Shared:
+    """Return what many people share of all of a split, however few of them a control is fitted to."""
+    return fit_shared(OfSplit(split, np.arange(split.n_subjects)), vocabulary)
 
 
 def quasi_types(reference: Cohort) -> Ints:

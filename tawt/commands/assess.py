@@ -21,6 +21,7 @@ from tawt.errors import ConfigError, DatasetError
 from tawt.files import write_sealed, write_text
 from tawt.pipeline.fresh import hold_fresh
 from tawt.places import real, refuse_links
+from tawt.quality.synthetic import hold_synthetic
 from tawt.readers import read_map
 from tawt.runs.find import called, find_run
 from tawt.synthesis.controls import CONTROLS
@@ -169,6 +170,7 @@ def _provenance(folder: Path) -> dict[str, Any]:
 
 
 def _hold_set(folder: Path, cohort: OfDataset | OfMeds, dataset: TripletDataset) -> list[str]:
+    hold_synthetic(folder)
     if not cohort.n_subjects:
         raise DatasetError(str(folder), "has nobody in it, expected records", "generate some: `tawt generate`")
     if n_of_own(cohort, dataset):
@@ -212,7 +214,9 @@ def _told(made_by: Mapping[str, Any], workspace: Path, run: Path | None) -> dict
 
 
 def _tell_provenance(folder: Path, privacy: Privacy) -> None:
-    """Let the verdict travel with the set."""
+    """Let the verdict travel with the set; what failed before, by whatever people it was asked, has failed."""
     about = _provenance(folder)
-    verdicts = [asdict(one) for one in gates(privacy.verdict)]
-    write_sealed(folder / PROVENANCE, about | {"verdicts": verdicts, "outcome": privacy.verdict.outcome})
+    failed = {one["gate"]: one for one in about.get("verdicts", ()) if one["outcome"] == "failed"}
+    now = {one.gate: asdict(one) for one in gates(privacy.verdict)}
+    outcome = "failed" if failed else privacy.verdict.outcome
+    write_sealed(folder / PROVENANCE, about | {"verdicts": [*(now | failed).values()], "outcome": outcome})

@@ -88,7 +88,7 @@ def published_set(
         files = [*data_files(aside), *sorted((aside / "metadata").iterdir())]
         about = about | {"files": {path.relative_to(aside).as_posix(): sha256_file(path) for path in files}}
         verdicts: Sequence[Verdict] = ()
-        write_sealed(aside / PROVENANCE, {**about, "verdicts": []})
+        write_sealed(aside / PROVENANCE, {**about, "verdicts": [], "published": False})
         verdicts = [*_by_making(about), *judge(aside)]
         refused = [one for one in verdicts if not one.passed]
         if against := [one for one in refused if one.gate not in publish_anyway]:
@@ -97,7 +97,11 @@ def published_set(
                 "all gates to pass it",
                 f"train on more people or for less long; `{_anyway(against)}` publishes it with this verdict",
             )  # fmt: skip
-        told = {"verdicts": [asdict(one) for one in verdicts], "published_anyway": [one.gate for one in refused]}
+        told = {
+            "published": True,
+            "verdicts": [asdict(one) for one in verdicts],
+            "published_anyway": [one.gate for one in refused],
+        }
         write_sealed(aside / PROVENANCE, about | told)
     return verdicts
 

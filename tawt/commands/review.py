@@ -21,6 +21,7 @@ from tawt.evaluation.resample import N_DRAWS
 from tawt.files import digest, sealed
 from tawt.pipeline.fresh import hold_fresh
 from tawt.places import real
+from tawt.quality.synthetic import hold_synthetic
 from tawt.reviews.answers import FORMAT, KEY, read_key, read_ratings
 from tawt.reviews.chosen import Chosen, choose
 from tawt.reviews.judged import Judged, judge
@@ -127,6 +128,7 @@ _LEAST = 4
 
 
 def _cohort(folder: Path, dataset: TripletDataset, tell: Report) -> Cohort:
+    hold_synthetic(folder)
     found = read_synthetic(folder, dataset.vocabulary, dataset.time_origin)
     for n, what in ((found.n_unknown, "events of codes"), (found.n_unknown_unit, "numbers in units")):
         if n:  # of nobody's: they may be told

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tawt.contracts.synthetic import ASSESSMENT, PROVENANCE
-from tawt.errors import FileError
+from tawt.errors import DatasetError, FileError
 from tawt.quality.finding import Finding, finding_of
 from tawt.quality.strangers import Known
 from tawt.readers import read_map
@@ -31,10 +31,23 @@ def check_synthetic(root: Path) -> list[Finding]:
     if not path.is_file():
         return []
     wrong = [] if holds(path) else [f"{PROVENANCE} is not as it was written"]
+    if not wrong and not read_map(path).get("published"):
+        wrong = ["was left aside before it was judged, by a command that was killed"]
     for name, sha256 in _listed(root).items():
         if not (root / name).is_file() or sha256_file(root / name) != sha256:
             wrong.append(f"{name} is missing or not as it was written")
     return [finding_of("synthetic set", wrong, "as it was published", _COPY)]
+
+
+def hold_synthetic(root: Path) -> None:
+    """Hold a set that says of itself what it is to that, before anything is said of it.
+
+    Raises:
+        DatasetError: A file of it is not as it was published.
+    """
+    for one in check_synthetic(root):
+        if not one.ok:
+            raise DatasetError(str(root), f"{one.detail}, expected the set as it was published", _COPY)
 
 
 def _listed(root: Path) -> dict[str, Any]:

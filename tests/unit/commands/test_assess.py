@@ -297,3 +297,23 @@ def test_the_command_line_says_the_same(work: Path, markov: Path, tmp_path: Path
     assert dry.exit_code == 0 and "held to held_out" in dry.output and not (tmp_path / "said").exists()
     said = runner.invoke(app, [*ask, "--format", "csv"])
     assert said.exit_code == 0 and "DCR share,synthetic" in said.stdout and "tawt check" in said.output
+
+
+def test_a_set_that_was_changed_is_not_judged_and_what_failed_has_failed(
+    work: Path, markov: Path, tmp_path: Path
+) -> None:
+    """Other files under the same provenance are refused; asking fewer people makes no failed gate vanish."""
+    swapped = Path(shutil.copytree(markov, tmp_path / "swapped"))
+    with data_files(swapped)[0].open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(DatasetError, match="as it was published"):
+        tawt.assess(swapped, work, fidelity=False)
+    copies = work.parent / "few_copies"
+    with pytest.raises(PrivacyError) as error:
+        tawt.generate(work, control="copies", subjects=40, out=copies, **ONE)
+    names = [name.strip("`'") for name in re.findall(r"--publish-anyway ('[^']*'|\S+)", error.value.hint)]
+    tawt.generate(work, control="copies", subjects=40, out=copies, publish_anyway=names, **ONE)
+    assert tawt.assess(copies, work, fidelity=False, n=5).found.outcome != "failed", "the case is not met"
+    told = json.loads((copies / "provenance.json").read_text())
+    assert told["outcome"] == "failed"
+    assert {one["gate"] for one in told["verdicts"] if one["outcome"] == "failed"} == set(names)
