@@ -11,7 +11,6 @@ from tawt.cli.again import follow, foretell
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, StaleOk, Workspace
 from tawt.cli.output import Format, next_command, print_rows, print_text, say, terminal_width
 from tawt.cli.trained import threads_sleep_soon
-from tawt.contracts.cells import few
 
 
 def add_to(app: typer.Typer) -> None:
@@ -57,6 +56,7 @@ def assess(
     """
     threads_sleep_soon()
     from tawt.commands.assess import assess as run_assess
+    from tawt.contracts.cells import few
 
     def report(event: dict[str, Any]) -> None:
         say(f"note: {event['text']}" if event["event"] == "note" else f"  {event['text']}")
