@@ -156,7 +156,7 @@ def _attacked(
 
 
 def _hold_target(target: Path, folder: Path, workspace: Path, is_given: bool) -> None:
-    if real(target) == real(folder) / ASSESSMENT:
+    if not is_given or real(target) == real(folder) / ASSESSMENT:
         refuse_links(folder, target, inner=True)
     else:
         hold_folder(target, workspace, SYNTHETIC_SETS)

@@ -40,7 +40,6 @@ class Shared:
     """`(v,)`, the number that more than few people reach or pass downwards; NaN where that many have none."""
     high: NDArray[np.float32]
     """`(v,)`, the same upwards."""
-
     numbers: NDArray[np.float32]
     """`(g,)`, ascending within each data_type."""
     bounds: Ints

@@ -21,7 +21,7 @@ from tawt.assessment.spaces import embedded, log_likelihoods
 from tawt.cli.app import app
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
-from tawt.errors import CheckpointError, ConfigError, DatasetError, PrivacyError
+from tawt.errors import CheckpointError, ConfigError, DatasetError, PrivacyError, TawtError
 from tawt.hospital.invent import write_hospital
 from tawt.quality.workspace import check
 from tawt.runs.embedding import load_embedding
@@ -317,3 +317,15 @@ def test_a_set_that_was_changed_is_not_judged_and_what_failed_has_failed(
     told = json.loads((copies / "provenance.json").read_text())
     assert told["outcome"] == "failed"
     assert {one["gate"] for one in told["verdicts"] if one["outcome"] == "failed"} == set(names)
+
+
+def test_nothing_is_written_through_a_link(work: Path, markov: Path, tmp_path: Path) -> None:
+    """An assessment folder that leads elsewhere is refused, and what lies there stays as it was."""
+    own, elsewhere = Path(shutil.copytree(markov, tmp_path / "own")), tmp_path / "elsewhere"
+    shutil.rmtree(own / "assessment", ignore_errors=True)
+    elsewhere.mkdir()
+    (elsewhere / "report.html").write_text("mine")
+    (own / "assessment").symlink_to(elsewhere)
+    with pytest.raises(TawtError, match="link"):
+        tawt.assess(own, work, fidelity=False)
+    assert (elsewhere / "report.html").read_text() == "mine" and len(list(elsewhere.iterdir())) == 1
