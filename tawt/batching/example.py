@@ -95,6 +95,8 @@ class NextTargets:
     """`(k,)`, the `Step` to it."""
     gap_hours: Tensor
     """`(k,)` float32, hours to it where that is later; else 0."""
+    minute: Tensor
+    """`(k,)`, minute of the hour of it; 0 of a static."""
     type_is: Tensor
     """`(k,)`, its data_type."""
     type_least: Tensor
@@ -109,6 +111,8 @@ class NextTargets:
     """`(g,)`, rows of `before` with a later event."""
     gap_is: Tensor
     """`(g,)` float32, hours to it."""
+    gap_whole: Tensor
+    """`(g,)`, whole hours within them, see `tawt.models.decoder.gaps.whole_hours`."""
     number_at: Tensor
     """`(b,)`, rows of `before` whose triplet has a number."""
     number_low: Tensor

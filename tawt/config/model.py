@@ -139,10 +139,10 @@ class ModelConfig(Section):
     value: Literal["continuous", "tokens", "both"] = "both"
     """A value as a number through a small network, as its bin or category, or both. Categories are
     embedded by any of the three, for they have no number."""
-    time: tuple[Literal["time2vec", "sinusoidal", "delta", "calendar"], ...] = ("time2vec", "delta")
+    time: tuple[Literal["time2vec", "sinusoidal", "delta", "minute", "calendar"], ...] = ("time2vec", "delta")
     """Time encodings, summed: `time2vec` (learned sines of hours since origin), `sinusoidal` (fixed ones), `delta` (gap
-    to the previous moment, and to the previous one with the same data_type) and `calendar` (waves of the day, week and
-    year of the record's clock)."""
+    to the previous moment, and to the previous one with the same data_type), `minute` (a vector of each minute of the
+    hour of the record's clock) and `calendar` (waves of its day, week and year)."""
     combine: Literal["sum", "concat"] = "sum"
     """How data_type, value, status and time become one vector: summed, or laid side by side and projected."""
     attention: tuple[Literal["rotary", "decay", "bucket", "cosine", "recency"], ...] = ("rotary", "decay")

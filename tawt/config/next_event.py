@@ -20,7 +20,7 @@ class NextConfig(Section):
     """Weight of the cross-entropy of what kind of step comes: the record's end, a static fact, an event of the same
     moment or of a later one."""
     gap_weight: float = Field(1.0, ge=0, le=1e6)
-    """Weight of the log likelihood of the gap to a later moment, of a mixture of log-normals."""
+    """Weight of the log likelihood of the gap to a later moment."""
     type_weight: float = Field(1.0, ge=0, le=1e6)
     """Weight of the cross-entropy of the data_type."""
     status_weight: float = Field(1.0, ge=0, le=1e6)
@@ -31,6 +31,9 @@ class NextConfig(Section):
     """Weight of the cross-entropy of the category."""
     n_gaps: int = Field(16, ge=1, le=256)
     """Log-normals in the mixture of gaps."""
+    n_hours: int = Field(0, ge=0, le=168)
+    """Whole hours up to which a gap may also be told by the minute of the hour at which it ends, as charting keeps to
+    the clock; 0 = log-normals alone. Goes with `minute` in `model.time`."""
     n_numbers: int = Field(6, ge=1, le=256)
     """Logistics in the mixture of numbers."""
 

@@ -1,5 +1,5 @@
 """Time as part of a token: sines of continuous time, learned (`time2vec`) or fixed (`sinusoidal`), gaps to earlier
-events (`delta`) and waves of the record's clock (`calendar`)."""
+events (`delta`), the minute of the hour (`minute`) and waves of the record's clock (`calendar`)."""
 
 from __future__ import annotations
 
@@ -132,6 +132,22 @@ class Calendar(nn.Module):
         return self.out(torch.cat((angle.sin(), angle.cos()), -1))
 
 
+class Minute(nn.Module):
+    """A vector of each minute of the hour: who is charted by the clock comes back to the same ones, which no wave tells
+    apart."""
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.of = nn.Embedding(60, d_model)
+        nn.init.normal_(self.of.weight, std=TIME_NORM * d_model**-0.5)
+
+    def forward(self, hours: Tensor, clock_hours: Tensor) -> Tensor:
+        """`(t,)` float64 hours since an origin that is `(t, 3)` hours into its day, week and year -> `(t, d_model)`."""
+        minutes = ((clock_hours[:, 0] + hours) * 60 + 1e-6).floor()
+        out: Tensor = self.of(torch.remainder(minutes, 60).long())
+        return out
+
+
 class Gaps(nn.Module):
     """Log gaps to the previous event and to the previous of the same data_type, which has its own vector
     for "none"."""
@@ -169,6 +185,7 @@ class TimeEncoding(nn.Module):
         self.time2vec = Time2Vec(config.time2vec, d_model) if "time2vec" in on else None
         self.sinusoidal = Sinusoidal(config.sinusoidal, d_model) if "sinusoidal" in on else None
         self.calendar = Calendar(config.calendar, d_model) if "calendar" in on else None
+        self.minute = Minute(d_model) if "minute" in on else None
         self.gaps = Gaps(d_model) if "delta" in on else None
         self.static = nn.Parameter(torch.randn(d_model) * d_model**-0.5)
 
@@ -190,6 +207,8 @@ class TimeEncoding(nn.Module):
                 timed = timed + sines(hours)
         if self.calendar is not None:
             timed = timed + self.calendar(hours, clock_hours)
+        if self.minute is not None:
+            timed = timed + self.minute(hours, clock_hours)
         if self.gaps is not None:
             timed = timed + self.gaps.of_events(gap_hours)
         return torch.where(is_static[:, None], self.static, timed)

@@ -17,6 +17,7 @@ from tawt.batching.host import HostBatch
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.gaps import MINUTES, US_PER_MINUTE, whole_hours
 from tawt.models.decoder.heads import Counted, NextHeads, Step, ranks
 from tawt.models.decoder.mixtures import gap_log_chance, rank_log_density
 from tawt.objectives.losses import cross_entropy, ragged_cross_entropy
@@ -54,6 +55,10 @@ def make_targets(batch: HostBatch, vocabulary: Vocabulary, knots: Tensor) -> Nex
     step = np.where(batch.is_static, Step.STATIC, np.where(since > 0, Step.LATER, Step.SAME))
     timed = ~batch.is_static & ~opening[:-1]
     gap = np.where(step == Step.LATER, since / US_PER_HOUR, 0.0).astype(np.float32)
+    clock = batch.origin[document] + batch.time
+    minutes = clock // US_PER_MINUTE
+    whole = whole_hours(*(torch.from_numpy(x) for x in ((clock - since) // US_PER_MINUTE, minutes))).numpy()
+    minutes = np.where(batch.is_static, 0, minutes % MINUTES)
     kinds = batch.data_type.astype(np.int64)
     least = np.zeros(n, dtype=np.int64)
     follows = np.flatnonzero((document[1:] == document[:-1]) & (step[1:] != Step.LATER) & ~opening[1:-1]) + 1
@@ -73,10 +78,10 @@ def make_targets(batch: HostBatch, vocabulary: Vocabulary, knots: Tensor) -> Nex
         "step_at": np.concatenate([before[at], end_token]),
         "step_is": np.concatenate([step[at], np.full(len(ended), Step.END)]),
         "step_timed": np.concatenate([timed[at], (first < batch.bounds[1:])[ended]]),
-        "before": before[at], "step": step[at], "gap_hours": gap[at], "type_is": kind,
+        "before": before[at], "step": step[at], "gap_hours": gap[at], "minute": minutes[at], "type_is": kind,
         "type_least": least[at], "status_is": status,
         "last": np.where(last >= 0, last + document + 1, 0)[at], "age_hours": age[at],
-        "gap_at": later, "gap_is": gap[at[later]],
+        "gap_at": later, "gap_is": gap[at[later]], "gap_whole": whole[at[later]],
         "number_at": number, "category_at": named, "category_is": own[named],
     }  # fmt: skip
     tensors: dict[str, Any] = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in arrays.items()}
@@ -116,7 +121,7 @@ def loss_sums(
         return functional.embedding(at, rows)  # whose gradient sums repeated rows in a fixed order
 
     states = take(t.before)
-    after = heads.after(states, t.step, t.gap_hours)
+    after = heads.after(states, t.step, t.gap_hours, t.minute)
     known = t.type_is.clamp_min(0)
     typed = heads.typed(after, known, table, take(t.last), t.age_hours)
     if "step" in parts:
@@ -124,7 +129,8 @@ def loss_sums(
     if "gap" in parts:
         asked = t.gap_is != NOT_ASKED
         hours = torch.where(asked, t.gap_is, 1.0)
-        chance = gap_log_chance(heads.gaps(take(t.gap_at, states)), hours, heads.resolution)
+        minute = t.minute[t.gap_at]
+        chance = heads.gaps(take(t.gap_at, states)).log_chance(hours, heads.resolution, minute, t.gap_whole)
         sums["gap"] = -torch.where(asked, chance, 0.0).sum()
     if "next_type" in parts:
         sums["next_type"] = _type_sum(heads, after, table, t.type_is, t.type_least)

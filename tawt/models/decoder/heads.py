@@ -14,6 +14,7 @@ from tawt.config.model import ModelConfig
 from tawt.config.next_event import NextConfig
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.gaps import MINUTES, GapOutputs
 from tawt.models.decoder.mixtures import NARROW_GAP, NARROW_RANK
 from tawt.models.heads import ReconstructionHeads, zeroed
 from tawt.models.time_encoding import ScalarNetwork
@@ -35,6 +36,9 @@ class Step(IntEnum):
 KNOTS = 257
 """Points of the distribution of a data_type's numbers that ranks are counted by."""
 
+
+_RARELY = -4.0
+"""Log-odds at the start that a gap is told by the clock: what a fresh model costs hardly hangs on it."""
 
 GAPS = 129
 """Points of the distribution of gaps."""
@@ -82,6 +86,9 @@ class NextHeads(nn.Module):
         self.step = zeroed(nn.Linear(d_model, len(Step), bias=False))
         self.step_bias = nn.Parameter(torch.zeros(2, len(Step)))
         self.gap = nn.Linear(d_model, 3 * how.n_gaps)
+        # by the clock, see `GapOutputs`
+        self.minute = nn.Linear(d_model, 1 + MINUTES + how.n_hours) if how.n_hours else None
+        self.of_minute = nn.Embedding(MINUTES, d_model) if how.n_hours else None
         self.of_step = nn.Embedding(len(Step), d_model)
         self.of_gap = ScalarNetwork(d_model)
         self.inner, self.outer = nn.Linear(d_model, 2 * d_model), zeroed(nn.Linear(2 * d_model, d_model))
@@ -95,6 +102,10 @@ class NextHeads(nn.Module):
         # zero at the start: then the decoder is one without a latent
         self.of_latent = zeroed(nn.Linear(width, d_model, bias=False)) if width else None
         nn.init.zeros_(self.gap.weight)
+        if self.minute is not None and self.of_minute is not None:
+            nn.init.zeros_(self.minute.weight)
+            nn.init.zeros_(self.minute.bias)
+            nn.init.zeros_(self.of_minute.weight)
         nn.init.normal_(self.of_step.weight, std=d_model**-0.5)
         # what numbers and gaps are told in: kept as weights are, but not learned
         self.knots = nn.Parameter(torch.zeros(v, KNOTS), requires_grad=False)
@@ -105,6 +116,8 @@ class NextHeads(nn.Module):
         """Start from what was counted on train, so that a fresh model costs about what the trivial guess costs."""
         self.step_bias.copy_(counted.log_step)
         self.gap.bias.copy_(_spread(counted.gap_quantiles, self.n_gaps, NARROW_GAP))
+        if self.minute is not None:
+            self.minute.bias[0] = _RARELY
         self.number_bias.weight.copy_(_spread(torch.linspace(0, 1, GAPS), self.n_numbers, NARROW_RANK))
         bins = torch.zeros(len(self.knots), 1)
         self.what.start_at(counted.log_type, counted.log_category, counted.log_status, bins, bins[:, 0])
@@ -123,13 +136,22 @@ class NextHeads(nn.Module):
         never = timed[:, None] & (torch.arange(len(Step), device=states.device) == Step.STATIC)
         return logits.masked_fill(never, -torch.inf)
 
-    def gaps(self, states: Tensor) -> Tensor:
-        """`(m, d_model)` -> outputs of `gap_log_chance`."""
-        return self.gap(states).float()
+    def gaps(self, states: Tensor) -> GapOutputs:
+        """`(m, d_model)` -> what they say of the gap."""
+        return GapOutputs(self.gap(states).float(), None if self.minute is None else self.minute(states).float())
 
-    def after(self, states: Tensor, step: Tensor, gap_hours: Tensor) -> Tensor:
-        """States that know when the next event is, `(m, d_model)`; `gap_hours` is 0 but where the step is later."""
+    def after(self, states: Tensor, step: Tensor, gap_hours: Tensor, minute: Tensor) -> Tensor:
+        """States that know when the next event is, `(m, d_model)`.
+
+        Args:
+            states: `(m, d_model)`.
+            step: `(m,)`.
+            gap_hours: `(m,)` float32, 0 but where the step is later.
+            minute: `(m,)`, its minute of the hour; of a static fact any.
+        """
         when = self.of_step(step) + self.of_gap(log_minutes(gap_hours))
+        if self.of_minute is not None:
+            when = when + torch.where((step != Step.STATIC)[:, None], self.of_minute(minute), 0.0)
         known = states + when
         return known + self.outer(functional.gelu(self.inner(known)))
 

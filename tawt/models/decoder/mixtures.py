@@ -35,41 +35,36 @@ def gap_log_chance(outputs: Tensor, hours: Tensor, resolution: float | Tensor) -
     return torch.logsumexp(weight + each, 1)
 
 
-def gap_log_longer(outputs: Tensor, hours: Tensor) -> Tensor:
-    """Return the log chance that a gap is longer, `(m,)` float64.
+def gaps_longer(outputs: Tensor, hours: Tensor) -> Tensor:
+    """Return the log chances that a gap is longer and of each component, `(m, M)` float64.
 
     Args:
         outputs: As `gap_log_chance`.
         hours: `(m,)`, at least 0.
     """
-    return torch.logsumexp(_longer(outputs, hours)[0], 1)
+    weight, place, _, _ = _placed(outputs, hours)
+    return weight + torch.special.log_ndtr(-place)
 
 
-def draw_gap(outputs: Tensor, uniforms: Tensor, resolution: float, beyond: Tensor | None = None) -> Tensor:
-    """Draw gaps, `(m,)` float64 hours, whole multiples of the resolution and at least one.
+def gap_place(outputs: Tensor, uniforms: Tensor, beyond: Tensor, own: Tensor) -> Tensor:
+    """Draw gaps of chosen components, `(m,)` float64 hours, longer than what has passed.
 
     Args:
         outputs: As `gap_log_chance`.
-        uniforms: `(m, 2)` float64 in (0, 1).
-        resolution: Hours.
-        beyond: `(m,)` hours that have passed already: the gap is longer; None = 0.
+        uniforms: `(m,)` float64 in (0, 1).
+        beyond: `(m,)` hours that have passed already.
+        own: `(m, 1)`, the components.
     """
-    beyond = torch.zeros(len(outputs), dtype=torch.float64) if beyond is None else beyond.double()
-    joint, place, mean, scale = _longer(outputs, beyond)
-    own = _chosen(joint.log_softmax(1), uniforms[:, :1])
+    place, mean, scale = (x.gather(1, own)[:, 0] for x in _placed(outputs, beyond)[1:])
     # from the far side, where what is left is a small number
-    left = torch.special.log_ndtr(-place.gather(1, own)[:, 0]).exp() * (1 - uniforms[:, 1])
-    normal = -torch.special.ndtri(left.clamp(1e-300, 1 - 1e-12))
-    hours = (mean.gather(1, own)[:, 0] + scale.gather(1, own)[:, 0] * normal).exp()
-    steps = (hours / resolution).round()
-    return torch.maximum(steps, (beyond / resolution + 1e-6).floor() + 1) * resolution
+    left = torch.special.log_ndtr(-place).exp() * (1 - uniforms)
+    return (mean - scale * torch.special.ndtri(left.clamp(1e-300, 1 - 1e-12))).exp()
 
 
-def _longer(outputs: Tensor, hours: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Log weights times the chance to be longer, places of the hours, means and widths, `(m, M)` float64 each."""
+def _placed(outputs: Tensor, hours: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Log weights, places of the hours, means and widths, `(m, M)` float64 each."""
     weight, mean, scale = (x.double() for x in _parts(outputs, NARROW_GAP))
-    place = (hours.double().clamp_min(_LEAST).log()[:, None] - mean) / scale
-    return weight + torch.special.log_ndtr(-place), place, mean, scale
+    return weight, (hours.double().clamp_min(_LEAST).log()[:, None] - mean) / scale, mean, scale
 
 
 def rank_log_density(outputs: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -94,7 +89,7 @@ def rank_log_density(outputs: Tensor, low: Tensor, high: Tensor) -> Tensor:
 def draw_rank(outputs: Tensor, uniforms: Tensor) -> Tensor:
     """Draw quantile ranks, `(m,)` float64 in [0, 1]; `uniforms` `(m, 2)` float64 in (0, 1)."""
     weight, place, scale = (x.double() for x in _parts(outputs, NARROW_RANK))
-    own = _chosen(weight, uniforms[:, :1])
+    own = chosen(weight, uniforms[:, :1])
     place, scale = place.gather(1, own)[:, 0], scale.gather(1, own)[:, 0]
     first, last = torch.sigmoid(-place / scale), torch.sigmoid((1 - place) / scale)
     share = (first + uniforms[:, 1] * (last - first)).clamp(1e-12, 1 - 1e-12)
@@ -107,7 +102,7 @@ def _parts(outputs: Tensor, narrowest: float) -> tuple[Tensor, Tensor, Tensor]:
     return weight.log_softmax(1), place, functional.softplus(scale) + narrowest
 
 
-def _chosen(weight: Tensor, uniforms: Tensor) -> Tensor:
+def chosen(weight: Tensor, uniforms: Tensor) -> Tensor:
     """Choose components, `(m, 1)`, of log weights `(m, c)`."""
     return (weight.exp().cumsum(1) < uniforms).sum(1, keepdim=True).clamp_max(weight.shape[1] - 1)
 

@@ -19,8 +19,9 @@ from tawt.contracts.dataset import SPECIAL_CODES, US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.drawn import Drawn
+from tawt.models.decoder.gaps import MINUTES, US_PER_MINUTE
 from tawt.models.decoder.heads import NextHeads, Step
-from tawt.models.decoder.mixtures import draw_gap, draw_rank, gap_log_longer
+from tawt.models.decoder.mixtures import draw_rank
 from tawt.models.decoder.reading import Reading
 from tawt.models.encoder import Encoder
 
@@ -177,7 +178,7 @@ class Sampler:
     def _draw(self, states: Tensor, number: int) -> Drawn:
         heads, table, b = self.heads, self.encoder.embedding.data_type.weight, len(states)
         waited = self._waited() if number == 0 else None
-        gaps = heads.gaps(states)
+        gaps, now = heads.gaps(states), self._clock() + self.time
         logits = heads.steps(states, self.timed)
         last = (~self._never & ~(self.watched & self.suppressed)).nonzero().max()
         logits[self.kind >= last, Step.STATIC] = -torch.inf  # each comes once, in their order
@@ -185,18 +186,19 @@ class Sampler:
             # by then all of that moment was known, and nothing had come since
             logits = logits.double()
             logits[self._asked, Step.SAME] = logits[self._asked, Step.STATIC] = -torch.inf
-            logits[:, Step.LATER] += gap_log_longer(gaps, waited)
+            logits[:, Step.LATER] += gaps.log_longer(waited, now, self._resolution)
         step = torch.where(self.alive[self._row], _choose(logits, self._chance(number, _STEP)), Step.END)
         later = step == Step.LATER
-        hours = draw_gap(gaps, self._two(number, _GAP), float(heads.resolution), waited)
-        gap = (hours * US_PER_HOUR / self._resolution).round().clamp(1, MOST_GAP / self._resolution).long()
-        gap *= self._resolution
+        passed = torch.zeros_like(self.time) if waited is None else waited
+        gap = gaps.draw(self._two(number, _GAP), passed, now, self._resolution)
+        gap = gap.clamp_max(MOST_GAP // self._resolution * self._resolution)
         time = torch.where(step == Step.STATIC, 0, self.time + torch.where(later, gap, 0))
         if self.until is not None:
             beyond = (step != Step.STATIC) & (time > self.until)
             step = torch.where(beyond, Step.END, step)
         gap_hours = torch.where(later, gap / US_PER_HOUR, 0.0).float()
-        after = heads.after(states, step, gap_hours)
+        minute = (self._clock() + time) // US_PER_MINUTE % MINUTES
+        after = heads.after(states, step, gap_hours, minute)
         logits = heads.types(after, table, self._least(step, last)).float().masked_fill(self._never, -torch.inf)
         chance = logits.double().softmax(-1)
         watched = (chance * self.watched).sum(-1)
@@ -283,10 +285,14 @@ class Sampler:
         return torch.from_numpy(np.maximum(numbers, 2.0**-54))
 
     def _waited(self) -> Tensor | None:
-        """Return `(b,)` float64, hours that had passed since the last event when records were asked about."""
+        """Return `(b,)`, us that had passed since the last event when records were asked about."""
         if not self._asked.any():
             return None
-        return torch.where(self._asked, (self._end - self.time).clamp_min(0).double() / US_PER_HOUR, 0.0)
+        return torch.where(self._asked, (self._end - self.time).clamp_min(0), 0)
+
+    def _clock(self) -> Tensor:
+        """Return `(b,)`, us of the origin within its day."""
+        return (self.clock[:, 0] * US_PER_HOUR).round().long()
 
     def _two(self, number: int, what: int) -> Tensor:
         return torch.stack([self._chance(number, what, i) for i in (0, 1)], 1)

@@ -9,17 +9,24 @@ import pytest
 import torch
 from scipy import stats
 
+from tawt.models.decoder.gaps import GapOutputs
 from tawt.models.decoder.mixtures import (
     NARROW_GAP,
     NARROW_RANK,
-    draw_gap,
     draw_rank,
     gap_log_chance,
-    gap_log_longer,
     rank_log_density,
 )
 
 MINUTE = 1 / 60
+US = 60_000_000
+"""A minute, us."""
+
+
+def drawn_gaps(made, chances, beyond=0.0):
+    """Gaps in hours that log-normals alone draw, given that so many have passed."""
+    passed, now = (torch.full((len(chances),), x, dtype=torch.int64) for x in (int(beyond * 60 * US), 0))
+    return GapOutputs(made.expand(len(chances), -1), None).draw(chances, passed, now, US).double() / (60 * US)
 
 
 def outputs(places, widths, narrowest, weights=None):
@@ -79,7 +86,7 @@ def test_draws_follow_the_densities():
     rng = np.random.default_rng(3)
     n, chances = 5_000, torch.from_numpy(rng.random((5_000, 2)))
     made = outputs([math.log(3.0), math.log(60.0)], [0.5, 0.2], NARROW_GAP, [0.4, 0.6])
-    gaps = draw_gap(made.expand(n, -1), chances, MINUTE).numpy()
+    gaps = drawn_gaps(made, chances).numpy()
     assert np.allclose(gaps * 60, np.round(gaps * 60), atol=1e-6)
     laws = stats.lognorm(s=0.5, scale=3.0), stats.lognorm(s=0.2, scale=60.0)
     assert stats.kstest(gaps, lambda x: 0.4 * laws[0].cdf(x) + 0.6 * laws[1].cdf(x)).pvalue > 1e-3
@@ -97,7 +104,7 @@ def test_draws_follow_the_densities():
 def test_a_gap_that_is_known_to_be_longer_is_drawn_from_what_is_left():
     """Given that hours have passed, gaps are longer and lie as the rest of the law does; the chance of that is scipy's."""
     rng = np.random.default_rng(4)
-    n, chances = 5_000, torch.from_numpy(rng.random((5_000, 2)))
+    chances = torch.from_numpy(rng.random((5_000, 2)))
     made = outputs([math.log(3.0), math.log(60.0)], [0.5, 0.2], NARROW_GAP, [0.4, 0.6])
     laws = stats.lognorm(s=0.5, scale=3.0), stats.lognorm(s=0.2, scale=60.0)
     beyond = 5.0
@@ -105,9 +112,11 @@ def test_a_gap_that_is_known_to_be_longer_is_drawn_from_what_is_left():
     def cdf(x):
         return 0.4 * laws[0].cdf(x) + 0.6 * laws[1].cdf(x)
 
-    assert gap_log_longer(made, torch.tensor([beyond])).exp().item() == pytest.approx(1 - cdf(beyond), rel=1e-5)
-    drawn = draw_gap(made.expand(n, -1), chances, MINUTE, torch.full((n,), beyond)).numpy()
+    passed = torch.tensor([int(beyond * 60 * US)])
+    longer = GapOutputs(made, None).log_longer(passed, torch.zeros_like(passed), US)
+    assert longer.exp().item() == pytest.approx(1 - cdf(beyond), rel=1e-5)
+    drawn = drawn_gaps(made, chances, beyond).numpy()
     assert (drawn > beyond).all() and np.allclose(drawn * 60, np.round(drawn * 60), atol=1e-6)
     assert stats.kstest(drawn, lambda x: (cdf(x) - cdf(beyond)) / (1 - cdf(beyond))).pvalue > 1e-3
-    far = draw_gap(outputs([0.0], [0.1], NARROW_GAP).expand(9, -1), chances[:9], MINUTE, torch.full((9,), 50.0))
+    far = drawn_gaps(outputs([0.0], [0.1], NARROW_GAP), chances[:9], 50.0)
     assert (far > 50).all() and far.isfinite().all()
