@@ -71,7 +71,7 @@ class GapOutputs:
         """
         own = chosen(self._joint(beyond, now, resolution).log_softmax(1), uniforms[:, :1])
         n_free = self.free.shape[1] // 3
-        hours = gap_place(self.free, uniforms[:, 1], beyond / US_PER_HOUR, own.clamp_max(n_free - 1))
+        hours = gap_place(self.free, uniforms[:, 1], _least(beyond, resolution), own.clamp_max(n_free - 1))
         steps = (hours * US_PER_HOUR / resolution).round().clamp_max(2.0**62 / resolution).long()
         gap = torch.maximum(steps, beyond // resolution + 1) * resolution
         if self.minutes is None:
@@ -87,7 +87,7 @@ class GapOutputs:
 
     def _joint(self, beyond: Tensor, now: Tensor, resolution: int) -> Tensor:
         """Log chances that it is longer and of a log-normal, or ends in a minute from now, `(m, M + 60 h)` float64."""
-        free = gaps_longer(self.free, beyond / US_PER_HOUR)
+        free = gaps_longer(self.free, _least(beyond, resolution))
         if self.minutes is None:
             return free
         odds, of_minute, of_whole = (x.double() for x in self._by_clock())
@@ -102,6 +102,11 @@ class GapOutputs:
 def whole_hours(before: Tensor, after: Tensor) -> Tensor:
     """Return the whole hours within gaps from one minute to another, `(m,)` each; -1 where they are of one minute."""
     return torch.where(after > before, (after - before - 1) // MINUTES, -1)
+
+
+def _least(beyond: Tensor, resolution: int) -> Tensor:
+    """Hours from which on a gap is told as longer than what has passed, `(m,)` float64."""
+    return (beyond // resolution + 0.5) * (resolution / US_PER_HOUR)
 
 
 def _within(beyond: Tensor, now: Tensor, resolution: int, n_hours: int) -> tuple[Tensor, Tensor, Tensor]:

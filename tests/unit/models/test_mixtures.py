@@ -107,16 +107,16 @@ def test_a_gap_that_is_known_to_be_longer_is_drawn_from_what_is_left():
     chances = torch.from_numpy(rng.random((5_000, 2)))
     made = outputs([math.log(3.0), math.log(60.0)], [0.5, 0.2], NARROW_GAP, [0.4, 0.6])
     laws = stats.lognorm(s=0.5, scale=3.0), stats.lognorm(s=0.2, scale=60.0)
-    beyond = 5.0
+    beyond, least = 5.0, 5 + MINUTE / 2
 
     def cdf(x):
         return 0.4 * laws[0].cdf(x) + 0.6 * laws[1].cdf(x)
 
     passed = torch.tensor([int(beyond * 60 * US)])
     longer = GapOutputs(made, None).log_longer(passed, torch.zeros_like(passed), US)
-    assert longer.exp().item() == pytest.approx(1 - cdf(beyond), rel=1e-5)
+    assert longer.exp().item() == pytest.approx(1 - cdf(least), rel=1e-5)
     drawn = drawn_gaps(made, chances, beyond).numpy()
     assert (drawn > beyond).all() and np.allclose(drawn * 60, np.round(drawn * 60), atol=1e-6)
-    assert stats.kstest(drawn, lambda x: (cdf(x) - cdf(beyond)) / (1 - cdf(beyond))).pvalue > 1e-3
+    assert stats.kstest(drawn, lambda x: (cdf(x) - cdf(least)) / (1 - cdf(least))).pvalue > 1e-3
     far = drawn_gaps(outputs([0.0], [0.1], NARROW_GAP), chances[:9], 50.0)
     assert (far > 50).all() and far.isfinite().all()
