@@ -188,6 +188,15 @@ class HostBatch:
         changes["n_static"] = np.add.reduceat(keep & self.is_static, starts, dtype=np.int64)
         return replace(self, **changes, bounds=np.concatenate([[0], np.cumsum(left)]))
 
+    def first(self, n: int) -> HostBatch:
+        """Return the batch's first documents, at most `n`."""
+        end = self.bounds[: n + 1][-1]
+        columns = {name: getattr(self, name) for name in (*_OF_TOKENS, *_OF_DOCUMENTS)}
+        changes: dict[str, Any] = {
+            k: x if x is None else x[: end if k in _OF_TOKENS else n] for k, x in columns.items()
+        }
+        return replace(self, **changes, bounds=self.bounds[: n + 1])
+
     def counted_from(self, began: Ints) -> HostBatch:
         """Return the batch with later origins.
 

@@ -115,14 +115,16 @@ def _taken(
     if not n:
         return {}
     sizes = [len(loader.in_order.plan[i]) for i in range(len(loader.in_order))]
-    stride = max(1, sum(sizes) // n)
+    stride = -(-sum(sizes) // n)  # so that every batch that is asked gives one at least
+    asked = range(0, len(sizes), stride)
+    each = {i: min(n * (k + 1) // len(asked) - n * k // len(asked), sizes[i]) for k, i in enumerate(asked)}
     first = np.concatenate([[0], np.cumsum(sizes)])
-    chosen = np.concatenate([np.arange(first[i], first[i + 1]) for i in range(0, len(sizes), stride)])
+    chosen = np.concatenate([first[i] + np.arange(each[i]) for i in asked])
     place = np.full(int(first[-1]), -1)
     place[rows] = np.arange(len(rows))
     found = {}
     for name, take in ABLATIONS.items():
-        batches = batches_of(loader, stride, lambda batch, i, take=take: take(batch, seed + i))  # type: ignore[misc]
+        batches = batches_of(loader, stride, lambda batch, i, take=take: take(batch, seed + i).first(each[i]))  # type: ignore[misc]
         answer = again(batches, chosen)
         kept = (place[chosen] >= 0) & ~np.isnan(answer)
         own = place[chosen[kept]]

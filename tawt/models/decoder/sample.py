@@ -41,9 +41,8 @@ Snap = Callable[[Ints, NDArray[np.float32]], NDArray[np.float32]]
 class Sampler:
     """Draws what comes of several records.
 
-    Every draw is a function of the record's own word, the number of the event and what it is for. What is computed
-    hangs in its last bits on how many records are read side by side; so whoever wants the same records again draws them
-    in the same company.
+    Every draw is a function of the record's own word, the event's number and what it is for. The last bits of what is
+    computed hang on how many are read side by side: whoever wants the same records again draws them in that company.
 
     Args:
         encoder: Causal, in evaluation.
@@ -177,7 +176,7 @@ class Sampler:
 
     def _draw(self, states: Tensor, number: int) -> Drawn:
         heads, table, b = self.heads, self.encoder.embedding.data_type.weight, len(states)
-        waited = self._waited() if number == 0 else None
+        waited = self._waited() if number == 0 and self._asked.any() else None
         gaps, now = heads.gaps(states), self._clock() + self.time
         logits = heads.steps(states, self.timed)
         last = (~self._never & ~(self.watched & self.suppressed)).nonzero().max()
@@ -220,8 +219,7 @@ class Sampler:
         value = torch.where(has, told, 0.0)
         token = self._tokens(typed, kind, status, value, has, number)
         arrays = step, time, kind, status, value, token, watched
-        step_, time_, kind_, status_, value_, token_, watched_ = (x.numpy() for x in arrays)
-        return Drawn(step_, time_, kind_, status_, value_, token_, watched_)
+        return Drawn(*(x.numpy() for x in arrays))
 
     def _tokens(self, typed: Tensor, kind: Tensor, status: Tensor, value: Tensor, has: Tensor, number: int) -> Tensor:
         bins = torch.from_numpy(self.vocabulary.bins(kind.numpy(), value.numpy()))
@@ -284,10 +282,8 @@ class Sampler:
         numbers = uniform(draw(self.words, number, what, more))
         return torch.from_numpy(np.maximum(numbers, 2.0**-54))
 
-    def _waited(self) -> Tensor | None:
+    def _waited(self) -> Tensor:
         """Return `(b,)`, us that had passed since the last event when records were asked about."""
-        if not self._asked.any():
-            return None
         return torch.where(self._asked, (self._end - self.time).clamp_min(0), 0)
 
     def _clock(self) -> Tensor:

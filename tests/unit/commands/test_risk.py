@@ -124,8 +124,9 @@ def test_trajectories_are_in_the_public_schema(work: Path) -> None:
 
 def test_the_checks_go_with_the_answer(work: Path) -> None:
     """All five are printed and kept; of its own workspace another distribution is not checked, and few tell nothing."""
-    result = asked(work, shortcuts=20, only=40, out=work.parent / "checked")
+    result = asked(work, shortcuts=45, only=70, out=work.parent / "checked")
     kept = json.loads((result.folder / "risk.json").read_text())["checks"]
+    assert 0 < kept[3]["figures"]["history_removed"]["n"] <= 45 < result.comparison.n_rows
     names = ["performance by frequency", "calibration", "share completed", "shortcuts", "another distribution"]
     assert [one["name"] for one in kept] == names and all(name in result.text() for name in names)
     assert kept[4]["state"] == "not checked" and kept[2]["figures"]["bounds"].keys() == {"M0", "M1", "M2"}
