@@ -13,6 +13,7 @@ from tawt.dataset.records import Cohort, OfSplit
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.fidelity.summaries import Matrix, summary_of
 from tawt.privacy.curve import Curve, attacked, curve, fitted
+from tawt.privacy.found import missing
 from tawt.privacy.people import People, people_of
 from tawt.privacy.suite import Assessment, assess
 from tawt.privacy.verdict import Gate, Verdict, verdict
@@ -35,6 +36,12 @@ class Privacy:
     """Of sets that are known to be safe, or not, in summaries."""
     curves: Mapping[str, Curve]
     """Over the number of people, by what was attacked."""
+
+    @property
+    def exact(self) -> str:
+        """How many of the set are somebody of train with all values, in words."""
+        found = self.assessments[0].copies.get("exact", missing("what came when is not known"))
+        return f"Records that are one of train, times and values too: {found.text()}."
 
     def to_json(self) -> dict[str, Any]:
         """Return what may be told as JSON."""

@@ -73,6 +73,7 @@ def _privacy(found: Assessed) -> Iterable[str]:
         "none. Controls stand beside: copies must fail.</p>"
     )
     yield _gates(said, found.privacy.controls)
+    yield f"<p>{text(found.privacy.exact)}</p>"
     drawn = [*of_membership(found.privacy.assessments)]
     drawn += [one for name, curve in found.privacy.curves.items() for one in of_curve(name, curve)]
     if drawn:

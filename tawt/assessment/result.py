@@ -75,7 +75,7 @@ class Assessed:
         parts = [f"{printable(self.name)}: {people}; {self.chosen}.", *self.verdict, ""]
         if self.privacy is not None:
             said = self.privacy.verdict
-            parts.append(_printed(said.render(), width))
+            parts += [_printed(said.render(), width), self.privacy.exact]
             parts += [f"{name}: {one.outcome}" + _named(one.failed) for name, one in self.privacy.controls.items()]
             for name, curve in self.privacy.curves.items():
                 parts += ["", f"{name}:", _printed(curve.render(), width)]

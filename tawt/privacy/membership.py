@@ -158,7 +158,8 @@ def rarity(traces: Traces, prevalence: Floats, n: int) -> Floats:
         n: People that they come from; what nobody has counts as half a person.
     """
     rare = -np.log(np.maximum(prevalence, 0.5 / max(1, n)))
-    found: Floats = np.bincount(traces.record, rare[traces.data_type], minlength=traces.n).astype(np.float64)
+    record, data_type = traces.kinds()
+    found: Floats = np.bincount(record, rare[data_type], minlength=traces.n).astype(np.float64)
     return found
 
 
@@ -170,11 +171,12 @@ def strata_of(members: Traces, others: Traces, reference: Traces) -> dict[str, t
         others: Of people who were not in train.
         reference: Of people who are neither, by whom it is said what is rare.
     """
-    size = 1 + max(int(one.data_type.max(initial=0)) for one in (members, others, reference))
+    size = max(one.n_types for one in (members, others, reference))
     prevalence = reference.prevalence(size)
     both = [rarity(traces, prevalence, reference.n) for traces in (members, others)]
     edge = np.quantile(np.concatenate(both), 0.9)
-    a, b = (np.bincount(one.record, prevalence[one.data_type] < 0.01, one.n) > 0 for one in (members, others))
+    owner = [(one.kinds(), one.n) for one in (members, others)]
+    a, b = (np.bincount(record, prevalence[data_type] < 0.01, n) > 0 for (record, data_type), n in owner)
     return {"rarest tenth": (both[0] >= edge, both[1] >= edge), "carriers of the rare": (a, b)}
 
 

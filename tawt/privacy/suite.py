@@ -41,7 +41,8 @@ class Assessment:
     strata: dict[str, dict[str, Attack]]
     """By attack and group of people."""
     copies: dict[str, Found] = field(default_factory=dict)
-    """Share of near copies of train among the synthetic, the same of the test, and the difference."""
+    """Share of near copies of train among the synthetic, the same of the test, the difference, and the share of the
+    synthetic that is exactly somebody of train, values too."""
     attributes: tuple[Gain, ...] = ()
     """By number of nearest records."""
     identity: Identity | None = None
@@ -149,7 +150,8 @@ def _copies(train: People, test: People, synthetic: People) -> dict[str, Found]:
         name: share(int(copies(traces, train.traces).sum()), traces.n)
         for name, traces in (("synthetic", synthetic.traces), ("test", test.traces))
     }
-    return of | {"difference": more(of["synthetic"], of["test"])}
+    exact = share(int(np.isin(synthetic.traces.exact, train.traces.exact).sum()), synthetic.n)
+    return of | {"difference": more(of["synthetic"], of["test"]), "exact": exact}
 
 
 def _attributes(
@@ -157,8 +159,7 @@ def _attributes(
 ) -> tuple[Gain, ...]:
     if not (reference and reference.traces and all(one.traces for one in (train, test, synthetic))):
         return ()
-    size = 1 + int(reference.traces.data_type.max(initial=0))
-    known, asked = known_and_asked(reference.traces.prevalence(size))
+    known, asked = known_and_asked(reference.traces.prevalence(reference.traces.n_types))
     n = min(reference.n, synthetic.n)
 
     def of(one: People) -> tuple[Matrix, Bools]:
