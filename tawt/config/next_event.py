@@ -10,6 +10,10 @@ NEXT = ("step", "gap", "next_type", "next_status", "next_number", "next_category
 """Parts of the next event, in the order in which they are drawn."""
 
 
+MOST_WHOLE = 168
+"""Whole hours within a gap that is told by the clock, at most."""
+
+
 class NextConfig(Section):
     """A marked process of events: `p(step) p(gap | step) p(type | gap) p(status, value | type)`, each given the record
     so far. Needs `model.causal` and a token per triplet."""
@@ -31,7 +35,7 @@ class NextConfig(Section):
     """Weight of the cross-entropy of the category."""
     n_gaps: int = Field(16, ge=1, le=256)
     """Log-normals in the mixture of gaps."""
-    n_hours: int = Field(0, ge=0, le=168)
+    n_hours: int = Field(0, ge=0, le=MOST_WHOLE)
     """Whole hours up to which a gap may also be told by the minute of the hour at which it ends, as charting keeps to
     the clock; 0 = log-normals alone. Goes with `minute` in `model.time`."""
     n_numbers: int = Field(6, ge=1, le=256)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tawt.batching.host import HostBatch
+from tawt.config.next_event import MOST_WHOLE
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF
@@ -42,10 +43,13 @@ def count_next(
     """
     knots = torch.from_numpy(_knots(shards, people, vocabulary))
     steps, logs, resolution = np.ones((2, len(Step))), [np.zeros(0)], 0
+    whole = np.ones(MOST_WHOLE)
     for batch in sample:
         targets = make_targets(batch, vocabulary, knots)
         at = targets.step_timed.numpy().astype(np.int64) * len(Step) + targets.step_is.numpy()
         steps += np.bincount(at, minlength=steps.size).reshape(steps.shape)
+        hours = targets.gap_whole.numpy()
+        whole += np.bincount(hours[(hours >= 0) & (hours < MOST_WHOLE)], minlength=MOST_WHOLE)
         logs.append(np.log(targets.gap_is.numpy().astype(np.float64)))
         apart = np.diff(np.unique(batch.time))
         resolution = int(np.gcd(resolution, np.gcd.reduce(apart))) if len(apart) else resolution
@@ -59,6 +63,7 @@ def count_next(
         log_step=torch.from_numpy(np.maximum(share, -30)).float(),
         gap=torch.tensor([gaps.mean(), max(float(gaps.std()), 0.1)], dtype=torch.float64),
         gap_quantiles=torch.from_numpy(np.quantile(gaps, np.linspace(rarest, 1 - rarest, GAPS))),
+        log_whole=torch.from_numpy(np.log(whole / whole.sum())),
         resolution=max(resolution, 1) / US_PER_HOUR,
         knots=knots,
         log_type=shares[0],

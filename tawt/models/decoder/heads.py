@@ -37,9 +37,6 @@ KNOTS = 257
 """Points of the distribution of a data_type's numbers that ranks are counted by."""
 
 
-_RARELY = -4.0
-"""Log-odds at the start that a gap is told by the clock: what a fresh model costs hardly hangs on it."""
-
 GAPS = 129
 """Points of the distribution of gaps."""
 
@@ -54,6 +51,8 @@ class Counted:
     """`(2,)`, mean and standard deviation of the log hours of gaps."""
     gap_quantiles: Tensor
     """`(GAPS,)`, evenly spaced quantiles of the same."""
+    log_whole: Tensor
+    """`(MOST_WHOLE,)`, log share of the whole hours within gaps, see `whole_hours`."""
     resolution: float
     """Hours, of which times are whole multiples."""
     knots: Tensor
@@ -117,7 +116,9 @@ class NextHeads(nn.Module):
         self.step_bias.copy_(counted.log_step)
         self.gap.bias.copy_(_spread(counted.gap_quantiles, self.n_gaps, NARROW_GAP))
         if self.minute is not None:
-            self.minute.bias[0] = _RARELY
+            most = self.minute.out_features - 1 - MINUTES
+            # in half of all gaps, for what a part is hardly asked for it hardly learns
+            self.minute.bias[1 + MINUTES :] = counted.log_whole[:most]
         self.number_bias.weight.copy_(_spread(torch.linspace(0, 1, GAPS), self.n_numbers, NARROW_RANK))
         bins = torch.zeros(len(self.knots), 1)
         self.what.start_at(counted.log_type, counted.log_category, counted.log_status, bins, bins[:, 0])

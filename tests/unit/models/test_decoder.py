@@ -49,7 +49,15 @@ def a_decoder(vocabulary, attention=("rotary", "decay"), seed=0):
         knots = torch.randn(v, 257).sort(1).values
         zeros = torch.zeros(v), torch.zeros(v, 10), torch.zeros(vocabulary.n_category_rows)
         heads.start_at(
-            Counted(torch.zeros(2, 4), torch.tensor([1.0, 1.0]), torch.linspace(-1, 3, 129), 1 / 60, knots, *zeros)
+            Counted(
+                torch.zeros(2, 4),
+                torch.tensor([1.0, 1.0]),
+                torch.linspace(-1, 3, 129),
+                torch.zeros(168),
+                1 / 60,
+                knots,
+                *zeros,
+            )
         )
         for parameter in heads.parameters():
             if parameter.requires_grad:
