@@ -27,6 +27,7 @@ from tawt.fidelity.report import Fidelity
 from tawt.fidelity.suite import CEILING, SYNTHETIC
 from tawt.privacy.verdict import Verdict
 
+_OF_TASK = ("trtr", "tstr", "kept", "trts", "augmented", "importances")
 _WORDS = {"passed": "passed", "failed": "failed", "cannot tell": "open"}
 _MADE = {"control": "control", "run": "run", "prior": "prior of latents", "model": "weights", "seed": "seed",
          "n_train": "people it was learned from", "n_subjects": "records", "n_events": "events", "tawt": "tawt",
@@ -119,7 +120,7 @@ def _fidelity(found: Assessed, vocabulary: Vocabulary) -> Iterable[str]:
 
 
 def _numbers(fidelity: Fidelity) -> str:
-    names = [name for name in fidelity.shown if ":" not in name]
+    names = [name for name in fidelity.metrics if ":" not in name]
     rows = []
     for name in names:
         measures = [of.get(name) for of in fidelity.sets.values()]
@@ -143,12 +144,13 @@ def _utility(found: Assessed, fidelity: Fidelity) -> Iterable[str]:
         "kept",
         "asked on the set",
         "learned from both",
+        "rank correlation of importances",
     ]
     rows = []
     for task in found.tasks:
         for name, of in fidelity.sets.items():
             if f"tstr:{task}" in of:
-                cells = [_measure(of.get(f"{one}:{task}")) for one in ("trtr", "tstr", "kept", "trts", "augmented")]
+                cells = [_measure(of.get(f"{one}:{task}")) for one in _OF_TASK]
                 rows.append(_row(task, [NAMES.get(name, name), *cells]))
     yield "<p class='quiet'>AUROCs on real people whom nothing was learned from; `kept` is the share of it.</p>"
     yield _table(heads, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from tawt.assessment.shares import (
     HOURS,
     Curve,
     histogram,
+    of_clock,
     prevalence,
     recurrence,
     roc,
@@ -40,6 +42,11 @@ _RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _MOST_TYPES = 6
 _HOUR_TICKS = ((1 / 60, "1 min"), (1.0, "1 h"), (24.0, "1 d"), (720.0, "1 mo"), (8766.0, "1 y"), (876_600.0, "100 y"))
 _WINDOW_NAMES = ("1 h", "6 h", "1 d", "7 d", "30 d", "1 y")
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_CLOCKS: tuple[tuple[Literal["hours", "weekdays"], str, Sequence[tuple[float, str]]], ...] = (
+    ("hours", "events by hour of day", tuple((float(x), f"{x}") for x in range(0, 25, 6))),
+    ("weekdays", "events by day of week", tuple((i + 0.5, day) for i, day in enumerate(_DAYS))),
+)
 _ROW, _LABELS = 26, 320
 
 
@@ -68,7 +75,7 @@ def ranges(fidelity: Fidelity) -> Iterator[Picture]:
     }  # fmt: skip
     colour = series(fidelity)
     for better, title in kinds.items():
-        names = [name for name in fidelity.shown if metric_of(name).better == better]
+        names = [name for name in fidelity.metrics if metric_of(name).better == better]
         if not names:
             continue
         values = [of[name].value for of in fidelity.sets.values() for name in names if name in of]
@@ -97,13 +104,13 @@ def _told(one: Measure) -> str:
 
 
 def of_records(fidelity: Fidelity, vocabulary: Vocabulary) -> Iterator[Picture]:
-    """Give what single sets look like: data_types, values, gaps, lengths, and what comes again."""
+    """Give what single sets look like: data_types, values, gaps, lengths, hours, and what comes again."""
     sets = fidelity.portraits
     real, colour = sets[TEST], series(fidelity)
     yield _prevalence(fidelity)
     several = {name: sets[name] for name in (SYNTHETIC, CEILING) if name in sets}
     shapes = {"events": "events of a subject", "span": "hours from first to last", "gaps": "hours between moments"}
-    ticks: tuple[tuple[float, str], ...]
+    ticks: Sequence[tuple[float, str]]
     for shape, title in shapes.items():
         edges = COUNTS if shape == "events" else HOURS
         kind = SHAPES.index(shape)
@@ -111,6 +118,10 @@ def of_records(fidelity: Fidelity, vocabulary: Vocabulary) -> Iterator[Picture]:
         curves = {name: histogram(one.structure.shapes, kind, edges) for name, one in several.items()}
         curves = {TEST: histogram(real.structure.shapes, kind, edges)} | curves
         yield Picture(_lines(title, curves, colour, Scale(edges[0], edges[-1], True, ticks), title))
+    for what, title, ticks in _CLOCKS:
+        if what in fidelity.metrics:
+            curves = {TEST: of_clock(real, what)} | {name: of_clock(one, what) for name, one in several.items()}
+            yield Picture(_lines(title, curves, colour, Scale(0, len(curves[TEST].x), ticks=ticks), title))
     windows = {name: recurrence(one) for name, one in sets.items()}
     curves = {name: Curve(np.array(WINDOWS, dtype=float), y) for name, y in windows.items()}
     ticks = tuple(zip(map(float, WINDOWS), _WINDOW_NAMES, strict=True))

@@ -23,7 +23,7 @@ FORMAT = "tawt.assessment/1"
 """What the JSON names as its format."""
 NAMES = {SYNTHETIC: "synthetic", CEILING: "other real ones"}
 """What sets are called in tables and pictures; controls by their own names."""
-_WITHIN = 0.03
+_WITHIN, _NAMED = 0.03, 5
 _TOLD = ("prevalence", "cooccurrence", "sequence", "discriminator_boosted", "discriminator_logistic")
 
 
@@ -108,12 +108,14 @@ class Assessed:
         if self.fidelity is None:
             return ["Whether it is like real records was not judged."]
         own, real = (self.fidelity.sets[name] for name in (SYNTHETIC, CEILING))
-        shown = [name for name in self.fidelity.shown if name in real and ":" not in name]
+        shown = [name for name in self.fidelity.metrics if value(real.get(name)) != "-" and ":" not in name]
         near = [name for name in shown if is_near(name, own.get(name), real.get(name))]
+        far = [metric_of(name).title for name in shown if name not in near]
+        apart = [f"It is farther in {'; '.join(far[:_NAMED])}" + ("." if len(far) <= _NAMED else "; and others.")]
         several = [f"{metric_of(name).title} {value(own.get(name))} (other real ones {value(real.get(name))})"
                    for name in _TOLD if name in own and own[name].value is not None]  # fmt: skip
         return [f"As far as {len(near)} of {len(shown)} measures go, it is as like the real test set as other real "
-                f"people are, or within {_WITHIN} of it: {', '.join(several)}."]  # fmt: skip
+                f"people are, or within {_WITHIN} of it: {', '.join(several)}.", *(apart if far else [])]  # fmt: skip
 
 
 def is_near(name: str, own: Measure | None, real: Measure | None) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -21,6 +22,8 @@ N_BINS = 24
 EDGES = np.linspace(-3, 3, N_BINS + 1)
 """Of normalized values: they hang on nobody's own."""
 HOURS = np.geomspace(1 / 60, 8766 * 100, N_BINS + 1)
+_THURSDAY = 3
+"""Day of the week of 1970-01-01, from Monday on."""
 COUNTS = np.geomspace(1, 1e4, N_BINS + 1)
 
 
@@ -55,6 +58,15 @@ def _told(cells: Ints, n: int) -> Floats:
     shares: Floats = cells.sum(1) / n
     few: Bools = ((cells > 0).sum(1) <= SMALL_CELL) & (cells.sum(1) > 0)
     return np.where(few, np.nan, shares)
+
+
+def of_clock(portrait: Portrait, name: Literal["hours", "weekdays"]) -> Curve:
+    """Return the shares of events by hour of day, or by day of the week from Monday on."""
+    counts: Floats = getattr(portrait.structure, name)
+    if name == "weekdays":
+        counts = np.roll(counts, _THURSDAY, 1)
+    cells = counts.T.astype(np.int64)
+    return Curve(np.arange(len(cells), dtype=np.float64) + 0.5, _told(cells, max(int(cells.sum()), 1)))
 
 
 def recurrence(portrait: Portrait) -> Floats:

@@ -36,6 +36,11 @@ EMBEDDINGS = "embeddings"
 _REFITTED = ("markov", "copies")
 _BESIDE = ("markov", "copies")
 _DRAWS = 30
+_CLOCKLESS = {
+    "none": ("hours of the day and days of the week", "dates and hours of these records mean nothing"),
+    "shifted": ("days of the week", "the dates of these records are shifted"),
+}
+"""What dates mean -> what of them cannot be compared, and why."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,10 @@ def fidelity_of(asked: Asked, tasks: Sequence[str], lacks: dict[str, str]) -> tu
             lacks[f"task {name}"] = _placeless(asked, str(error))
     if not tasks:
         lacks["tasks learned from the set"] = "none is named: `--task`"
+    calendar = asked.how[1]
+    if calendar in _CLOCKLESS:
+        what, why = _CLOCKLESS[calendar]
+        lacks[what] = why
     asked.doing("how like real records")
     embeddings = None
     if asked.space is not None:
@@ -183,7 +192,7 @@ def fidelity_of(asked: Asked, tasks: Sequence[str], lacks: dict[str, str]) -> tu
         lacks["precision, recall and coverage between embeddings"] = "no run is given: they are between summaries"
     found = judge(
         asked.synthetic, asked.sides.test, asked.sides.reference, asked.controls, n_types=len(asked.dataset.vocabulary),
-        clock=asked.sides.train.split.calendar != "none", models=models, embeddings=embeddings, tasks=learned,
+        calendar=calendar, models=models, embeddings=embeddings, tasks=learned,
         seed=asked.seed,
     )  # fmt: skip
     return found, tuple(learned)

@@ -21,8 +21,6 @@ class Metric:
     """What a table calls it."""
     better: Better
     """Where a perfect set of endless size lies."""
-    main: bool = True
-    """Whether a table shows it where nothing else is asked for."""
     least: float = 0.0
     """No set can have less."""
     most: float = math.inf
@@ -44,29 +42,26 @@ _OF_PAIRS = {"cooccurrence": "co-occurrence", "cooccurrence_24h": "co-occurrence
 METRICS: Mapping[str, Metric] = {
     "prevalence": Metric("prevalence R2", "1", least=_ANY, most=1),
     "prevalence_log": Metric("prevalence R2, log", "1", least=_ANY, most=1),
-    "new_types": Metric("mass of data_types that no real one has", "0", False),
-    "missing_types": Metric("mass of data_types that are missing", "0", False),
-    **{f"prevalence_decile_{i}": Metric(f"prevalence gap, decile {i}", "0", False) for i in range(1, 11)},
+    "new_types": Metric("data_types that no real one has, share by prevalence", "0"),
+    "missing_types": Metric("data_types that are missing, share by prevalence", "0"),
     **{name: Metric(f"{title} R2", "1", least=_ANY, most=1) for name, title in _OF_PAIRS.items()},
-    **{
-        f"{name}_false": Metric(f"{title}, share that no real one has", "0", False) for name, title in _OF_PAIRS.items()
-    },
+    **{f"{name}_false": Metric(f"{title}, share that no real one has", "0") for name, title in _OF_PAIRS.items()},
     "ks": Metric("values, KS, median", "0"),
-    "ks_weighted": Metric("values, KS, weighted", "0", False),
+    "ks_weighted": Metric("values, KS, weighted", "0"),
     "ks_above": Metric("values, share beyond real sets' KS", "0", jumps=True),
     "w1": Metric("values, W1 / IQR, median", "0"),
-    "w1_weighted": Metric("values, W1 / IQR, weighted", "0", False),
+    "w1_weighted": Metric("values, W1 / IQR, weighted", "0"),
     "categories": Metric("categories, total variation", "0"),
     "statuses": Metric("value statuses, total variation", "0"),
     "events": Metric("events of a subject, KS", "0"),
     "span": Metric("span, KS", "0"),
     "gaps": Metric("gaps, KS", "0"),
-    "gaps_by_type": Metric("gaps of each data_type, KS", "0", False),
+    "gaps_by_type": Metric("gaps of each data_type, KS", "0"),
     "at_once": Metric("events of a moment, KS", "0"),
-    "hours": Metric("hour of day, total variation", "0", False),
-    "weekdays": Metric("weekday, total variation", "0", False),
+    "hours": Metric("hour of day, total variation", "0"),
+    "weekdays": Metric("day of week, total variation", "0"),
     "autocorrelation": Metric("autocorrelation, gap", "0"),
-    "autocorrelation_by_type": Metric("autocorrelation, gap of each data_type", "0", False),
+    "autocorrelation_by_type": Metric("autocorrelation, gap of each data_type", "0"),
     "variogram": Metric("variogram, gap", "0"),
     "recurrence": Metric("recurrence, gap", "0"),
     "correlation": Metric("correlation of summaries, gap", "0"),
@@ -76,13 +71,12 @@ METRICS: Mapping[str, Metric] = {
     "density": Metric("density", "real"),
     "coverage": Metric("coverage", "real"),
     "discriminator": Metric("discriminator AUROC", "0.5", most=1),
-    "trtr": Metric("AUROC, learned and asked on real ones", "real", False),
+    "trtr": Metric("AUROC, learned and asked on real ones", "real"),
     "tstr": Metric("AUROC, learned from the set", "real"),
-    "trts": Metric("AUROC, asked on the set", "real", False),
-    "augmented": Metric("AUROC, learned from both", "real", False),
-    "lost": Metric("AUROC lost by learning from the set", "0", False, least=_ANY),
+    "trts": Metric("AUROC, asked on the set", "real"),
+    "augmented": Metric("AUROC, learned from both", "real"),
     "kept": Metric("AUROC kept", "1"),
-    "importances": Metric("rank correlation of importances", "real", False),
+    "importances": Metric("rank correlation of importances", "real"),
 }
 
 

@@ -18,7 +18,7 @@ from tawt.fidelity.groups import N_GROUPS, Told, by_group
 from tawt.fidelity.pieces import begins_moment
 from tawt.fidelity.summaries import places
 
-N_DECILES, LEAST_COUNT = 10, 5
+LEAST_COUNT = 5
 _DAY = 24 * US_PER_HOUR
 
 
@@ -105,8 +105,6 @@ def pairs_compared(real: Pairs, other: Pairs) -> Callable[[Pairs, Pairs], Told]:
     """Choose data_types and pairs by the whole sets, and return what compares the sets or parts of them."""
     n = float(real.n)
     either = (real.people > 0) | (other.people > 0)
-    by_share = np.flatnonzero(real.people > 0)[np.argsort(real.people[real.people > 0], kind="stable")]
-    deciles = np.array_split(by_share, N_DECILES)
     upper = np.triu_indices(len(real.together), 1)
     one_way: Any = slice(None)
     kinds = {"together": ("cooccurrence", upper), "near": ("cooccurrence_24h", upper), "after": ("sequence", one_way)}
@@ -119,25 +117,20 @@ def pairs_compared(real: Pairs, other: Pairs) -> Callable[[Pairs, Pairs], Told]:
         found: dict[str, float | None] = {
             "prevalence": r_squared(p[either], q[either]),
             "prevalence_log": r_squared(np.log10(np.maximum(p[either], 1 / n)), np.log10(np.maximum(q[either], 1 / n))),
-            "new_types": _mass(q[new], float(other.n)),
-            "missing_types": _mass(p[gone], float(real.n)),
+            "new_types": _share(other.people, new),
+            "missing_types": _share(real.people, gone),
         }
-        for i, own in enumerate(deciles, 1):
-            # of one data_type of few the gap would tell how many have it
-            tells = len(own) > 1 and real.people[own].sum() > SMALL_CELL
-            found[f"prevalence_decile_{i}"] = float(np.abs(p[own] - q[own]).mean()) if tells else None
         for name, (title, where) in kinds.items():
             of_real = getattr(real, name)[where].astype(np.float64) / real.n
             of_other = getattr(other, name)[where].astype(np.float64) / other.n
-            mass = float(of_other.sum())
             found[title] = r_squared(of_real[enough[name]], of_other[enough[name]])
-            found[f"{title}_false"] = float(of_other[none[name]].sum()) / mass if mass else math.nan
+            found[f"{title}_false"] = _share(getattr(other, name)[where], none[name])
         return found
 
     return look
 
 
-def _mass(shares: Floats, n: float) -> float | None:
-    """Return the sum of some shares; None where it would tell a count of few people."""
-    mass = float(shares.sum())
-    return mass if not 0 < mass * n < SMALL_CELL + 0.5 else None
+def _share(counts: Floats, of: Bools) -> float:
+    """Return the share of all counts that some of them are, NaN of nothing; 1 to 10 are told as 10 are."""
+    own, whole = float(counts[of].sum()), float(counts.sum())
+    return min(max(own, SMALL_CELL if own else 0), whole) / whole if whole else math.nan

@@ -56,11 +56,6 @@ class Fidelity:
         names = dict.fromkeys(name for of in self.sets.values() for name in of)
         return [name for name in names if any(of[name].value is not None for of in self.sets.values() if name in of)]
 
-    @property
-    def shown(self) -> list[str]:
-        """Those that a table shows where nothing else is asked for."""
-        return [name for name in self.metrics if metric_of(name).main]
-
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON: what is not defined is null, with its reason beside it."""
         names = dict.fromkeys(name for of in self.sets.values() for name in of)
@@ -76,13 +71,13 @@ class Fidelity:
         """Return a table with a row a metric and a column a set; intervals stand beside each number.
 
         Args:
-            metrics: Names; None = the main ones.
+            metrics: Names; None = all.
             names: What each set is called; None = by its name.
 
         Raises:
             ConfigError: There is no such metric.
         """
-        chosen = self.shown if metrics is None else [*metrics]
+        chosen = self.metrics if metrics is None else [*metrics]
         for name in chosen:
             if name not in self.metrics:
                 raise ConfigError(
@@ -114,10 +109,10 @@ class Fidelity:
         """Return why numbers or intervals are missing, a line for what is alike.
 
         Args:
-            metrics: Names; None = the main ones, those that no set has a number of among them.
+            metrics: Names; None = all, those that no set has a number of among them.
         """
         measured = dict.fromkeys(name for of in self.sets.values() for name in of)
-        wanted = [name for name in measured if metric_of(name).main] if metrics is None else metrics
+        wanted = measured if metrics is None else metrics
         of: dict[tuple[str, str], list[str]] = {}
         for set_name, measures in self.sets.items():
             for name in wanted:

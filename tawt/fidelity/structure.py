@@ -93,13 +93,13 @@ def next_of_type(piece: Records) -> tuple[Ints, Floats]:
 
 
 def structure_compared(
-    n_types: int, clock: bool
+    n_types: int, calendar: str
 ) -> Callable[[Structure, Structure], Callable[[Structure, Structure], Told]]:
     """Return what compares the shapes of two sets.
 
     Args:
         n_types: `v`, data_types of the vocabulary.
-        clock: Whether hours and days mean anything.
+        calendar: What dates mean: `kept`, `shifted` (the hour of the day alone), or `none`.
     """
 
     def compare(real: Structure, other: Structure) -> Callable[[Structure, Structure], Told]:
@@ -111,8 +111,9 @@ def structure_compared(
                 name: _ks(real.shapes, other.shapes, kind) for kind, name in enumerate(SHAPES)
             }
             found["gaps_by_type"] = mean_of(np.array([_ks(real.gaps, other.gaps, kind) for kind in types]), weights)
-            if clock:
+            if calendar != "none":
                 found["hours"] = total_variation(real.hours, other.hours)
+            if calendar == "kept":
                 found["weekdays"] = total_variation(real.weekdays, other.weekdays)
             return found
 

@@ -64,7 +64,7 @@ def judge(
     controls: Mapping[str, Cohort] | None = None,
     *,
     n_types: int,
-    clock: bool = True,
+    calendar: str = "kept",
     models: Sequence[str] = tuple(MODELS),
     discriminators: Mapping[str, Discriminator] | None = None,
     embeddings: Mapping[str, Matrix] | None = None,
@@ -82,7 +82,7 @@ def judge(
         ceiling: Other real records: how far real sets are apart.
         controls: Sets that are known to be bad, or good, by name.
         n_types: Data_types of the vocabulary.
-        clock: Whether hours and days of the records mean anything.
+        calendar: What dates of the records mean: `kept`, `shifted` (the hour of the day alone), or `none`.
         models: What learns to tell sets apart, of `logistic` and `boosted`; they need scikit-learn and LightGBM.
         discriminators: Others that do, by name.
         embeddings: `test`, `synthetic`, `real` and the names of the controls -> `(n, d)`, a row for each subject of the
@@ -119,7 +119,7 @@ def judge(
     scores: dict[str, tuple[Floats, Floats]] = {}
     for name in others:
         other = seen[name]
-        found[name] = {**_counted(real.portrait, other.portrait, within, n_types, clock)}
+        found[name] = {**_counted(real.portrait, other.portrait, within, n_types, calendar)}
         found[name] |= correlations(real.summary, other.summary)
         found[name] |= {**mmd(real.points, other.points), **surroundings(real.points, other.points)}
         for model in models:
@@ -159,12 +159,12 @@ def _points(
     return found
 
 
-def _counted(real: Portrait, other: Portrait, within: Floats, size: int, clock: bool) -> dict[str, Measure]:
+def _counted(real: Portrait, other: Portrait, within: Floats, size: int, calendar: str) -> dict[str, Measure]:
     n = min(real.n_subjects, other.n_subjects)
     return {
         **measured(pairs_compared, real.pairs, other.pairs, n),
         **measured(values_compared(within), real.values, other.values, n),
-        **measured(structure_compared(size, clock), real.structure, other.structure, n),
+        **measured(structure_compared(size, calendar), real.structure, other.structure, n),
         **measured(temporal_compared, real.temporal, other.temporal, n),
     }
 

@@ -28,7 +28,7 @@ def utility(train: Labelled, test: Labelled, other: Labelled, seed: int = 0) -> 
     """Learn a task of yes or no from real and from invented records. AUROCs; a model is the mean rank of two.
 
     `trtr` learns from real and is asked about real ones, `tstr` learns from invented ones, `trts` is asked about them,
-    `augmented` learns from both. `lost` is trtr less tstr, `kept` tstr over trtr; `importances` is the rank correlation
+    `augmented` learns from both. `kept` is tstr over trtr; `importances` is the rank correlation
     of what trees learned on real and on invented records rest on. Intervals are over those who are asked about.
 
     Args:
@@ -49,7 +49,6 @@ def utility(train: Labelled, test: Labelled, other: Labelled, seed: int = 0) -> 
             found[name] = None if answers is None else AUROC(Binary(asked.label[own], answers[own])).value
         real, invented = found["trtr"], found["tstr"]
         known = real is not None and invented is not None
-        found["lost"] = real - invented if known else None  # type: ignore[operator]
         found["kept"] = invented / real if known and real else None  # type: ignore[operator]
         return found
 

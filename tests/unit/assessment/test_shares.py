@@ -7,7 +7,7 @@ import pytest
 
 from tawt.assessment.attacks import gates, seen, sizes_to
 from tawt.assessment.result import Assessed, is_near
-from tawt.assessment.shares import EDGES, histogram, prevalence, recurrence, roc, scores_shown
+from tawt.assessment.shares import EDGES, histogram, of_clock, prevalence, recurrence, roc, scores_shown
 from tawt.assessment.sides import Sides
 from tawt.assessment.spaces import as_split
 from tawt.assessment.svg import Plot, Scale, reach, text
@@ -53,6 +53,22 @@ def test_prevalence_and_recurrence_are_those_of_the_records():
             later += [*np.diff(when) / 3.6e9, *[np.inf] * min(len(when), 1)]
     expected = [(np.array(later) <= window).mean() for window in WINDOWS]
     assert np.allclose(recurrence(portrait), expected)
+
+
+def test_hours_and_days_are_those_of_the_clock():
+    """Shares of events by numpy's own calendar, days from Monday on; what ten groups at most have is not drawn."""
+    records = toy.mixed(200, 3)
+    portrait = portrait_of(records, np.arange(12), 12)
+    when = (records.origin[records.subject] + records.time)[~records.is_static].astype("datetime64[us]")
+    hour = (when - when.astype("datetime64[D]")) // np.timedelta64(1, "h")
+    day = (when.astype("datetime64[D]").astype(int) - np.datetime64("2024-01-01").astype(int)) % 7
+    for name, own, n in (("hours", hour, 24), ("weekdays", day, 7)):
+        found = of_clock(portrait, name)
+        assert len(found.y) == n and np.isfinite(found.y).any()
+        told = np.isfinite(found.y)
+        assert np.allclose(found.y[told], (np.bincount(own.astype(int), minlength=n) / len(own))[told])
+    ten = portrait_of(records.take(np.arange(10)), np.arange(12), 12)
+    assert not np.nan_to_num(of_clock(ten, "hours").y).any()
 
 
 def test_a_point_of_few_members_is_not_drawn():

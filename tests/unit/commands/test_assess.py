@@ -115,6 +115,8 @@ def test_the_report_is_one_whole_page(found, markov: Path) -> None:
         "other real ones",
         "copies",
         "out_of_range",
+        "events by hour of day",
+        "events by day of week",
     ):
         assert name in text, name
 

@@ -94,9 +94,9 @@ def test_utility_tells_a_set_that_teaches_from_one_that_does_not():
     features = [rng.normal(size=(400, 8)).astype(np.float32) for _ in range(3)]
     train, test, good = (Labelled(x, x[:, 0] + 0.5 * x[:, 1] + rng.normal(size=400) > 0) for x in features)
     fine, bad = utility(train, test, good), utility(train, test, Labelled(good.features, rng.permutation(good.label)))
-    assert fine["trtr"].value == bad["trtr"].value > 0.75 and abs(fine["lost"].value) < 0.05
-    assert abs(bad["tstr"].value - 0.5) < 0.15 and bad["trts"].value < 0.6 and bad["lost"].low > 0.1
-    assert fine["lost"].value == pytest.approx(fine["trtr"].value - fine["tstr"].value)
+    assert fine["trtr"].value == bad["trtr"].value > 0.75 and fine["kept"].value > 0.93
+    assert abs(bad["tstr"].value - 0.5) < 0.15 and bad["trts"].value < 0.6 and bad["kept"].high < 0.9
+    assert fine["kept"].value == pytest.approx(fine["tstr"].value / fine["trtr"].value)
     assert fine["kept"].value == pytest.approx(fine["tstr"].value / fine["trtr"].value)
     assert fine["importances"].value > bad["importances"].value and fine["augmented"].value > 0.75
     one_class = utility(train, test, Labelled(good.features, np.zeros(400, bool)))

@@ -72,7 +72,7 @@ def test_hours_and_days_are_those_of_the_calendar():
     assert counted.hours.tolist() == [sum(one.hour == h for one in when) for h in range(24)]
     # day 0 was a Thursday
     assert counted.weekdays.tolist() == [sum((one.weekday() - 3) % 7 == d for one in when) for d in range(7)]
-    told = [structure_compared(SIZE, clock)(counted, counted)(counted, counted) for clock in (True, False)]
+    told = [structure_compared(SIZE, calendar)(counted, counted)(counted, counted) for calendar in ("kept", "none")]
     assert told[0]["hours"] == 0 and not {"hours", "weekdays"} & {*told[1]}
 
 

@@ -67,7 +67,7 @@ def both(real, other):
 
 
 def test_numbers_follow_from_the_counts():
-    """R2 over pairs that 5 real subjects have, what no real one has, what is missing, and gaps by frequency."""
+    """R2 over pairs that 5 real subjects have, what no real one has, and what is missing."""
     real, other = toy.mixed(20, 1), toy.mixed(20, 2)
     real, other = real.keep(real.data_type != 9), other.keep(other.data_type != 6)
     a, b = both(real, other)
@@ -77,7 +77,9 @@ def test_numbers_follow_from_the_counts():
     assert found["prevalence"] == pytest.approx(r2_score(p[either], q[either]))
     logs = [np.log10(np.maximum(one[either], 1 / 20)) for one in (p, q)]
     assert found["prevalence_log"] == pytest.approx(r2_score(*logs))
-    assert found["new_types"] == pytest.approx(q[9]) and found["missing_types"] == pytest.approx(p[6])
+    assert found["new_types"] == pytest.approx(q[9] / q.sum()) and found["missing_types"] == pytest.approx(
+        p[6] / p.sum()
+    )
     at_least = 0
     upper = np.triu_indices(len(TYPES), 1)
     for name, of in (("cooccurrence", "together"), ("cooccurrence_24h", "near"), ("sequence", "after")):
@@ -90,11 +92,11 @@ def test_numbers_follow_from_the_counts():
 
 
 def test_no_number_tells_how_many_of_few_there_are():
-    """A mass that 1 to 10 subjects make, and a gap of one data_type alone, are not told; none, and many, are."""
+    """A share that 1 to 10 subjects make is told as that of 10; none, and many, are told as they are."""
     real = toy.mixed(100, 1)
     few = real.keep((real.data_type != 9) | (real.subject < 8))
     assert (few.data_type == 9).any()
     a, b = both(few, real.keep(real.data_type != 9))
     found = pairs_compared(a, b)(a, b)
-    assert found["missing_types"] is None and found["new_types"] == 0
-    assert {found[f"prevalence_decile_{i}"] for i in range(1, 11)} == {None}
+    assert found["missing_types"] == 10 / a.people.sum() and found["new_types"] == 0
+    assert 1 < a.people[9] < 10

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tawt.assessment.result import Assessed
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import OF_TRIPLETS
 from tawt.errors import TawtError
@@ -83,7 +84,7 @@ def test_each_number_has_its_interval_and_its_reason(told):
     text = told.text(width=200)
     for part in ("co-occurrence R2", "discriminator AUROC, boosted", "AUROC kept, toy", "800 subjects", "indep"):
         assert part in text, part
-    assert "prevalence gap, decile 1" not in text and "prevalence gap, decile 1" in told.text(told.metrics)
+    assert all(metric_of(name).title in text for name in told.metrics), "what is measured is told"
     assert [one.ks for one in told.worst] == sorted((one.ks for one in told.worst), reverse=True) and len(
         told.worst
     ) == 10
@@ -141,6 +142,19 @@ def test_a_fault_is_seen_by_what_is_for_it_and_by_nothing_else(faulty, fault):
         assert abs(found[name].value - best) > 1.1 * max(ends), (name, found[name], real[name])
     for name in blind:
         assert found[name].value == pytest.approx(real[name].value, abs=2e-3), (name, found[name], real[name])
+
+
+def test_another_hour_of_the_day_is_told(faulty):
+    """In the sum and by name, beside other real people; of a clock that means nothing nothing is told."""
+    shifted = replace(faulty, sets={"synthetic": faulty.sets["shifted"], "real": faulty.sets["real"]})
+    said = Assessed("x", {}, {}, "", fidelity=shifted).verdict[-2:]
+    n = len([name for name in faulty.metrics if faulty.sets["real"][name].value is not None])
+    assert f"As far as {n - 2} of {n} measures go" in said[0]
+    assert said[1] == "It is farther in hour of day, total variation; day of week, total variation."
+    real = toy.mixed(60, 1)
+    for calendar, names in (("kept", {"hours", "weekdays"}), ("shifted", {"hours"}), ("none", set())):
+        found = judge(real, real, real, n_types=12, models=(), calendar=calendar)
+        assert {"hours", "weekdays"} & set(found.metrics) == names
 
 
 def test_sets_are_compared_by_as_many_subjects():
