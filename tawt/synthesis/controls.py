@@ -1,6 +1,6 @@
 """Generators that are known to be bad, each in its own way: what any report of synthetic patients is calibrated by.
 
-    copies       real records, drawn with replacement: all alike, nothing private
+    copies       real records, each once before any comes again: all alike, nothing private
     marginals    lengths, gaps, data_types and values, each by itself: nothing goes with anything
     markov       a data_type follows from the one before, a number from the one before of its data_type; no more
 
@@ -10,13 +10,14 @@ Like `invent`, each draws a record as a function of its number and the seed, so 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Ints, Words
-from tawt.chance import draw, uniform
+from tawt.chance import draw, shuffled, uniform
 from tawt.dataset.records import Cohort, Drawable, Records, in_order
 from tawt.synthesis.markov import Markov
 from tawt.synthesis.rollout import Invented, companies
@@ -57,9 +58,13 @@ def fitted(
 
 
 def copies(cohort: Drawable, numbers: Ints, seed: int) -> Iterator[Invented]:
-    """Give real records, drawn with replacement, under other ids."""
+    """Give real records under other ids: in a random order, and when all have come, in another."""
+    order = lru_cache(2)(lambda again: shuffled(cohort.n_subjects, _COPY, seed, again))
     for members in companies(numbers):
-        chosen = (uniform(draw(members, _COPY, seed)) * cohort.n_subjects).astype(np.int64)
+        again, place = np.divmod(members, cohort.n_subjects)
+        chosen = np.empty(len(members), dtype=np.int64)
+        for one in np.unique(again):
+            chosen[again == one] = order(int(one))[place[again == one]]
         held = cohort.take(chosen)
         columns = {name: getattr(held, name) for name in held.__dataclass_fields__ if name != "subject_id"}
         yield Invented(Records(subject_id=members, **columns), np.ones(len(members), dtype=np.bool_))

@@ -90,20 +90,23 @@ def stays(records: Records) -> float:
     return float(np.corrcoef(before, after)[0, 1])
 
 
-def test_copies_are_copies():
-    """Each is a real record to the last bit under another id, and some are drawn twice."""
-    copies = drawn("copies", 200)
-    known = {}
-    for records, number in ((REAL, None), (copies, 0)):
-        for i in range(records.n_subjects):
-            one = records.take(np.array([i]))
-            key = (int(one.origin[0]), *(getattr(one, name).tobytes() for name in OF_TRIPLETS))
-            if number is None:
-                known[key] = 0
-            else:
-                assert key in known
-                known[key] += 1
-    assert copies.subject_id.tolist() == list(range(200)) and max(known.values()) > 1
+def key_of(records: Records, i: int) -> tuple:
+    one = records.take(np.array([i]))
+    return (int(one.origin[0]), *(getattr(one, name).tobytes() for name in OF_TRIPLETS))
+
+
+@pytest.mark.parametrize(("n", "times"), [(200, {0, 1}), (600, {1}), (1450, {2, 3})])
+def test_copies_are_copies(n, times):
+    """Each is a real record to the last bit under another id; nobody comes again before everybody came, and in no
+    order of theirs."""
+    copies = drawn("copies", n)
+    known = {key_of(REAL, i): i for i in range(600)}
+    who = [known[key_of(copies, i)] for i in range(n)]
+    assert {*np.bincount(who, minlength=600).tolist()} == times
+    assert copies.subject_id.tolist() == list(range(n)) and who[:200] != sorted(who[:200]) and who[:200] != who[600:800]
+    some = np.array([3, 199, *range(590, 610)]) if n > 610 else np.array([3, 199])
+    again = drawn("copies", numbers=some)
+    assert [known[key_of(again, i)] for i in range(len(some))] == [who[i] for i in some]
 
 
 def test_markov_keeps_pairs_gaps_and_how_much_of_a_number_stays():
