@@ -25,12 +25,11 @@ from tawt.pipeline.run import make
 from tawt.pipeline.undone import Asked
 from tawt.pipeline.workspace import open_workspace, write_records
 from tawt.places import real
+from tawt.privacy.verdict import REAL_PEOPLE
 from tawt.seals import sha256_file
 from tawt.shell import shell_line
 from tawt.synthesis.written import data_files
 
-REAL_PEOPLE = "real people"
-"""The gate that copies fail by what they are."""
 _EARLIEST, _LATEST = "1600-01-01", "2600-01-01"
 """Times that are believed of a synthetic set: what is beyond is for its rules."""
 
@@ -89,7 +88,7 @@ def published_set(
         about = about | {"files": {path.relative_to(aside).as_posix(): sha256_file(path) for path in files}}
         verdicts: Sequence[Verdict] = ()
         write_sealed(aside / PROVENANCE, {**about, "verdicts": [], "published": False})
-        verdicts = [*_by_making(about), *judge(aside)]
+        verdicts = [*{one.gate: one for one in (*judge(aside), *_by_making(about))}.values()]
         refused = [one for one in verdicts if not one.passed]
         if against := [one for one in refused if one.gate not in publish_anyway]:
             raise PrivacyError(

@@ -43,6 +43,8 @@ class Assessment:
     copies: dict[str, Found] = field(default_factory=dict)
     """Share of near copies of train among the synthetic, the same of the test, the difference, and the share of the
     synthetic that is exactly somebody of train, values too."""
+    real: dict[str, Found] = field(default_factory=dict)
+    """The same of copies of anybody: of train, the test or the reference."""
     attributes: tuple[Gain, ...] = ()
     """By number of nearest records."""
     identity: Identity | None = None
@@ -63,6 +65,7 @@ class Assessment:
             "membership": {name: one.to_json() for name, one in self.membership.items()},
             "strata": {name: {of: one.to_json() for of, one in own.items()} for name, own in self.strata.items()},
             "copies": _told(self.copies),
+            "real_people": _told(self.real),
             "attributes": [gain.to_json() for gain in self.attributes],
             "identity": self.identity and self.identity.to_json(),
             "exposure": {str(times): one.to_json() for times, one in self.exposure.items()},
@@ -96,6 +99,7 @@ def assess(
     equal = min(train.n, test.n, synthetic.n)
     same = tuple(one.first(equal, seed).features for one in (train, test, synthetic))
     scores = _scores(train, test, synthetic, reference)
+    of_train, of_anybody = _copies(train, test, synthetic, reference)
     others = reference or test
     strata: dict[str, tuple[Bools, Bools]] = {}
     if train.traces and test.traces and reference and reference.traces:
@@ -108,7 +112,8 @@ def assess(
         distances=distance_attacks(same[0], same[1], same[2], n_draws=n_draws, seed=seed),
         membership={name: membership(*both, seed=seed) for name, both in scores.items()},
         strata={name: in_strata(*both, strata) for name, both in scores.items()} if strata else {},
-        copies=_copies(train, test, synthetic),
+        copies=of_train,
+        real=of_anybody,
         attributes=_attributes(train, test, synthetic, reference, seed),
         identity=None if train.quasi is None or synthetic.quasi is None or not synthetic.n
         else identity(synthetic.quasi, np.concatenate([one.quasi for one in (train, others) if one.quasi is not None])),
@@ -142,16 +147,28 @@ def _scores(
     return found
 
 
-def _copies(train: People, test: People, synthetic: People) -> dict[str, Found]:
-    """Return near copies of train: among the synthetic, and as often as other real people are alike by chance."""
+def _copies(
+    train: People, test: People, synthetic: People, reference: People | None
+) -> tuple[dict[str, Found], dict[str, Found]]:
+    """Return near copies of train, and of anybody: among the synthetic, and as often as real people are alike."""
     if not (train.traces and test.traces and synthetic.traces):
-        return {}
-    of = {
-        name: share(int(copies(traces, train.traces).sum()), traces.n)
-        for name, traces in (("synthetic", synthetic.traces), ("test", test.traces))
+        return {}, {}
+    others = reference.traces if reference else None
+    found = {"synthetic": copies(synthetic.traces, train.traces), "test": copies(test.traces, train.traces)}
+    anybody = {
+        "synthetic": found["synthetic"] | copies(synthetic.traces, test.traces),
+        "test": found["test"] | copies(test.traces),
     }
+    if others:
+        anybody["synthetic"] |= copies(synthetic.traces, others)
+        anybody["test"] |= copies(test.traces, others)
     exact = share(int(np.isin(synthetic.traces.exact, train.traces.exact).sum()), synthetic.n)
-    return of | {"difference": more(of["synthetic"], of["test"]), "exact": exact}
+    return _beside(found) | {"exact": exact}, _beside(anybody)
+
+
+def _beside(found: Mapping[str, Bools]) -> dict[str, Found]:
+    of = {name: share(int(one.sum()), len(one)) for name, one in found.items()}
+    return of | {"difference": more(of["synthetic"], of["test"])}
 
 
 def _attributes(

@@ -138,7 +138,7 @@ def _rows(traces: Traces, subjects: Ints) -> tuple[Ints, Ints]:
     return bounds, np.repeat(traces.bounds[:-1][subjects] - bounds[:-1], lengths) + np.arange(bounds[-1])
 
 
-def copies(records: Traces, among: Traces) -> Bools:
+def copies(records: Traces, among: Traces | None = None) -> Bools:
     """Return `(n,)`, which records are copies of one among others, or nearly so.
 
     Exactly the same data_types in the same order; or 95 in 100 of the events of the longer record have an event of the
@@ -148,9 +148,15 @@ def copies(records: Traces, among: Traces) -> Bools:
 
     Args:
         records: `n` of them.
-        among: The others, none of which is one of the records.
+        among: The others, none of which is one of the records; None = the other records.
     """
-    found: Bools = np.isin(records.order, among.order)
+    if among is None:
+        among = records
+        _, number, n = np.unique(records.order, return_inverse=True, return_counts=True)
+        found: Bools = n[number] > 1
+        itself = np.arange(records.n)
+    else:
+        found, itself = np.isin(records.order, among.order), np.full(records.n, -1)
     left = np.flatnonzero(~found)
     left, there = left[np.argsort(records.lengths[left])], np.argsort(among.lengths)
     columns = _Columns(records, among)
@@ -164,7 +170,9 @@ def copies(records: Traces, among: Traces) -> Bools:
             others = there[b : min(high, b + step)]
             most = np.maximum(lengths[:, None], among.lengths[others])
             row, other = np.nonzero(mine @ columns.table(among, others).T >= ALIKE * most - _ROUNDED)
-            _settle(found, records, among, own[row], others[other])
+            row, other = own[row], others[other]
+            is_other = itself[row] != other
+            _settle(found, records, among, row[is_other], other[is_other])
     return found
 
 

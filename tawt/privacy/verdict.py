@@ -23,12 +23,14 @@ from tawt.privacy.suite import FORMAT, Assessment
 Outcome = Literal["passed", "failed", "cannot tell"]
 TPR, NNAAR, NNDR, GAIN, BITS = 0.02, 0.03, 0.5, 0.02, BY_CHANCE + 1
 """Bounds: of the TPR at 1 % FPR, of NNAAR, of the ratio of both NNDR, of what attributes gain, of exposure."""
+REAL_PEOPLE = "real people"
+"""Gate of those who are somebody of the workspace, in train or not."""
 _DCR, _COPIES = 0.05, 0.01
 """What is to be seen: a DCR share so far from .5, as where a tenth was copied, and so large a share of near copies."""
 _SURE, _SURE_OF_GROUPS = 0.999, 0.9999
 """How sure it is to be that a TPR is no chance: several attacks, and more in groups, each have one."""
 _WIDER = 3.09 / 1.96
-"""How much wider than that of 95 % an interval is that leaves out chance in 999 of 1,000 safe sets: nine gates that
+"""How much wider than that of 95 % an interval is that leaves out chance in 999 of 1,000 safe sets: ten gates that
 each refuse a fortieth would refuse every fifth."""
 _REFERENCE = "there are no other real people as a reference"
 
@@ -128,8 +130,8 @@ def _gates(one: Assessment, is_first: bool, is_named: bool) -> Iterable[Gate]:
         yield gate(f"membership by distance ratio{space}", missing(_REFERENCE), TPR, RATES["tpr_1"], n)
     if not is_first:
         return
-    yield gate("near copies", one.copies.get("difference", missing("what came when is not known")), 0, 0, n,
-               margin=_COPIES)  # fmt: skip
+    for name, found in (("near copies", one.copies), (REAL_PEOPLE, one.real)):
+        yield gate(name, found.get("difference", missing("what came when is not known")), 0, 0, n, margin=_COPIES)
     reason = "nothing is asked that is not known" if one.sizes["reference"] else _REFERENCE
     for gain in one.attributes:
         yield gate(f"attributes from the nearest {gain.k}", gain.gain, GAIN, 0, gain.gain.n)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tawt.dataset.records import OF_TRIPLETS, in_order
+from tawt.dataset.records import OF_TRIPLETS, in_order, joined
 from tawt.privacy import traces as module
 from tawt.privacy.traces import copies, traces_of
 from tests import toy
@@ -118,6 +118,15 @@ def test_an_event_that_is_missing_or_added_hides_no_copy():
         found = copies(traces_of(records), real)
         assert kept.sum() >= 12 and found[kept].all(), which
         assert not copies(traces_of(records), traces_of(toy.oracle(150, 2).records)).any()
+
+
+def test_nobody_is_a_copy_of_his_own():
+    """Among themselves records are held to the others alone: two that are alike are copies, exactly or nearly."""
+    twice = traces_of(TRAIN.take(np.append(np.arange(150), 0)))
+    assert np.flatnonzero(copies(twice)).tolist() == [0, 150]
+    thinned = TRAIN.keep(np.arange(len(TRAIN.time)) != TRAIN.bounds[1] - 1).take(np.array([0]))
+    assert np.flatnonzero(copies(traces_of(joined([TRAIN, thinned])))).tolist() == [0, 150]
+    assert TRAIN.lengths[0] >= 20 and not copies(traces_of(TRAIN)).any()
 
 
 def test_what_was_moved_a_little_is_a_copy():

@@ -88,6 +88,14 @@ def test_a_single_copy_is_no_pass():
         assert next(one.outcome for one in gates if one.name == "near copies") == outcome
 
 
+def test_real_people_under_other_ids_fail_whoever_they_are(toys):
+    """A set of the test, or of the reference, is nearer to train than nobody, and fails all the same; a safe one does not."""
+    sets = toys["train"], toys["test"]
+    for name, outcome in (("test", "failed"), ("reference", "failed"), ("oracle", "passed")):
+        said = {one.name: one.outcome for one in verdict(assess(*sets, toys[name], toys["reference"], n_draws=5)).gates}
+        assert said["real people"] == outcome and said["near copies"] == "passed", name
+
+
 def test_so_few_people_cannot_tell(toys):
     """Of 200 people a safe set passes no gate of membership or NNAAR; how many would be enough is said, and enough."""
     said = verdict(assess(*(toys[name].first(200) for name in ("train", "test", "oracle", "reference")), n_draws=16))
