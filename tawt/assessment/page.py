@@ -27,7 +27,7 @@ from tawt.fidelity.report import Fidelity
 from tawt.fidelity.suite import CEILING, SYNTHETIC
 from tawt.privacy.verdict import Verdict
 
-_OF_TASK = ("trtr", "tstr", "kept", "trts", "augmented", "importances")
+_OF_TASK = ("trtr", "tstr", "ratio", "kept", "trts", "augmented", "importances")
 _WORDS = {"passed": "passed", "failed": "failed", "cannot tell": "open"}
 _MADE = {"control": "control", "run": "run", "prior": "prior of latents", "model": "weights", "seed": "seed",
          "n_train": "people it was learned from", "n_subjects": "records", "n_events": "events", "tawt": "tawt",
@@ -141,7 +141,8 @@ def _utility(found: Assessed, fidelity: Fidelity) -> Iterable[str]:
         "set",
         "learned from real",
         "learned from the set",
-        "kept",
+        "ratio",
+        "kept above chance",
         "asked on the set",
         "learned from both",
         "rank correlation of importances",
@@ -152,7 +153,11 @@ def _utility(found: Assessed, fidelity: Fidelity) -> Iterable[str]:
             if f"tstr:{task}" in of:
                 cells = [_measure(of.get(f"{one}:{task}")) for one in _OF_TASK]
                 rows.append(_row(task, [NAMES.get(name, name), *cells]))
-    yield "<p class='quiet'>AUROCs on real people whom nothing was learned from; `kept` is the share of it.</p>"
+    yield (
+        "<p class='quiet'>AUROCs on real people whom nothing was learned from. The ratio is the second over the first; "
+        "a set that teaches nothing has more than half of it. What is kept above chance is the same of what both are "
+        "above .5.</p>"
+    )
     yield _table(heads, rows)
 
 

@@ -75,7 +75,8 @@ METRICS: Mapping[str, Metric] = {
     "tstr": Metric("AUROC, learned from the set", "real"),
     "trts": Metric("AUROC, asked on the set", "real"),
     "augmented": Metric("AUROC, learned from both", "real"),
-    "kept": Metric("AUROC kept", "1"),
+    "ratio": Metric("AUROC learned from the set / from real ones", "1"),
+    "kept": Metric("AUROC above chance that is kept", "1", least=_ANY),
     "importances": Metric("rank correlation of importances", "real"),
 }
 

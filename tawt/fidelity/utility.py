@@ -28,7 +28,8 @@ def utility(train: Labelled, test: Labelled, other: Labelled, seed: int = 0) -> 
     """Learn a task of yes or no from real and from invented records. AUROCs; a model is the mean rank of two.
 
     `trtr` learns from real and is asked about real ones, `tstr` learns from invented ones, `trts` is asked about them,
-    `augmented` learns from both. `kept` is tstr over trtr; `importances` is the rank correlation
+    `augmented` learns from both. `ratio` is tstr over trtr,
+    `kept` the same of what both are above chance, (tstr - .5) / (trtr - .5); `importances` is the rank correlation
     of what trees learned on real and on invented records rest on. Intervals are over those who are asked about.
 
     Args:
@@ -48,8 +49,10 @@ def utility(train: Labelled, test: Labelled, other: Labelled, seed: int = 0) -> 
             answers = said[name]
             found[name] = None if answers is None else AUROC(Binary(asked.label[own], answers[own])).value
         real, invented = found["trtr"], found["tstr"]
-        known = real is not None and invented is not None
-        found["kept"] = invented / real if known and real else None  # type: ignore[operator]
+        for name, chance in (("ratio", 0.0), ("kept", 0.5)):
+            # what learned nothing from real records keeps nothing of it
+            some = real is not None and invented is not None and real > chance
+            found[name] = (invented - chance) / (real - chance) if some else None  # type: ignore[operator]
         return found
 
     found = told(without(None), without, min(len(test.label), len(other.label)))

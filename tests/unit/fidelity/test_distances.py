@@ -94,10 +94,14 @@ def test_utility_tells_a_set_that_teaches_from_one_that_does_not():
     features = [rng.normal(size=(400, 8)).astype(np.float32) for _ in range(3)]
     train, test, good = (Labelled(x, x[:, 0] + 0.5 * x[:, 1] + rng.normal(size=400) > 0) for x in features)
     fine, bad = utility(train, test, good), utility(train, test, Labelled(good.features, rng.permutation(good.label)))
-    assert fine["trtr"].value == bad["trtr"].value > 0.75 and fine["kept"].value > 0.93
-    assert abs(bad["tstr"].value - 0.5) < 0.15 and bad["trts"].value < 0.6 and bad["kept"].high < 0.9
-    assert fine["kept"].value == pytest.approx(fine["tstr"].value / fine["trtr"].value)
-    assert fine["kept"].value == pytest.approx(fine["tstr"].value / fine["trtr"].value)
+    assert fine["trtr"].value == bad["trtr"].value > 0.75 and fine["ratio"].value > 0.93
+    assert abs(bad["tstr"].value - 0.5) < 0.15 and bad["trts"].value < 0.6 and bad["ratio"].high < 0.9
+    for one in (fine, bad):
+        learned, best = one["tstr"].value, one["trtr"].value
+        assert one["ratio"].value == pytest.approx(learned / best)
+        assert one["kept"].value == pytest.approx((learned - 0.5) / (best - 0.5))
+        assert one["kept"].low < one["kept"].value < one["kept"].high
+    assert bad["ratio"].value > 0.5 and abs(bad["kept"].value) < 0.5, "what learned nothing kept nothing"
     assert fine["importances"].value > bad["importances"].value and fine["augmented"].value > 0.75
     one_class = utility(train, test, Labelled(good.features, np.zeros(400, bool)))
     assert one_class["tstr"].value is None and one_class["trts"].value is None and one_class["augmented"].value > 0.5
