@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -14,9 +15,10 @@ from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.reader import Split, TripletDataset
 from tawt.dataset.records import Cohort, OfSplit, Records
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.errors import DatasetError
+from tawt.errors import ConfigError, DatasetError
 from tawt.fidelity.pieces import pieces
 from tawt.fidelity.portrait import Some, some_of
+from tawt.privacy.traces import copies, traces_of
 from tawt.synthesis.controls import Draw, fitted
 from tawt.synthesis.origins import Origins
 from tawt.synthesis.shared import Shared, fit_shared
@@ -162,3 +164,25 @@ def n_of_own(cohort: Cohort, dataset: TripletDataset) -> int:
         same = (ids[at] == part.subject_id) & (origins[at] == part.origin) & (lengths[at] == part.lengths)
         n += int(same.sum())
     return n
+
+
+def hold_no_own(folder: Path, cohort: Cohort, dataset: TripletDataset) -> None:
+    """Refuse a set that holds real subjects under their own ids.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if n_of_own(cohort, dataset):
+        raise ConfigError(
+            str(folder), "holds records of the workspace under their own ids, expected a synthetic set",
+            "real people are held out by the workspace itself; a generator gives its records ids of their own",
+        )  # fmt: skip
+
+
+def share_of_real(records: Records, dataset: TripletDataset) -> float:
+    """Return which share of some records are near copies of anybody of a dataset, under whatever ids."""
+    own, found = traces_of(records), np.zeros(records.n_subjects, dtype=np.bool_)
+    for split in map(dataset.split, dataset.split_names):
+        for part in OfSplit(split, np.arange(split.n_subjects)).parts():
+            found |= copies(own, traces_of(part))
+    return float(found.mean())

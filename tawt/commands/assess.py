@@ -10,7 +10,7 @@ from typing import Any
 from tawt.assessment.attacks import Privacy, gates
 from tawt.assessment.page import page
 from tawt.assessment.result import Assessed
-from tawt.assessment.sides import Sides, control, n_of_own, sides_of, some
+from tawt.assessment.sides import Sides, control, hold_no_own, sides_of, some
 from tawt.commands.assess_measured import Asked, fidelity_of, privacy_of
 from tawt.commands.assess_smaller import Smaller, smaller_of
 from tawt.commands.carried import place_for
@@ -173,11 +173,7 @@ def _hold_set(folder: Path, cohort: OfDataset | OfMeds, dataset: TripletDataset)
     hold_synthetic(folder)
     if not cohort.n_subjects:
         raise DatasetError(str(folder), "has nobody in it, expected records", "generate some: `tawt generate`")
-    if n_of_own(cohort, dataset):
-        raise ConfigError(
-            str(folder), "holds records of the workspace under their own ids, expected a synthetic set",
-            "real people are held out by the workspace itself; a generator gives its records ids of their own",
-        )  # fmt: skip
+    hold_no_own(folder, cohort, dataset)
     n_rows = sum(len(part.time) for part in cohort.parts())
     if not n_rows or cohort.n_unknown == n_rows:
         what = "has no event" if not n_rows else "has no code that the workspace's vocabulary has"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tawt.assessment.sides import hold_no_own, share_of_real
 from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.contracts.workspace import is_workspace
 from tawt.dataset.reader import TripletDataset, open_dataset
@@ -89,6 +90,8 @@ def review(
         raise ConfigError(f"--n {n}", f"is too few to say anything, expected at least {_LEAST}")
     seed = secrets.randbits(62) if seed is None else seed
     chosen = choose(OfSplit(shown, np.arange(shown.n_subjects)), invented, n, seed)
+    if isinstance(synthetic, str | Path):
+        _hold_invented(Path(synthetic), chosen, dataset)
     if dry_run:
         return ReviewResult(target, n, "")
     key = _key(chosen, dataset.vocabulary, seed)
@@ -127,14 +130,27 @@ _LEAST = 4
 """Records of a review at least: one of each kind, and as many by chance."""
 
 
+_MOST_REAL = 0.5
+"""Share of those that are shown as invented that may be copies of real people by chance."""
+
+
 def _cohort(folder: Path, dataset: TripletDataset, tell: Report) -> Cohort:
     hold_synthetic(folder)
     found = read_synthetic(folder, dataset.vocabulary, dataset.time_origin)
+    hold_no_own(folder, found, dataset)
     for n, what in ((found.n_unknown, "events of codes"), (found.n_unknown_unit, "numbers in units")):
         if n:  # of nobody's: they may be told
             text = f"{n:,} {what} that {dataset.folder.parent} does not have: raters may know the set by them"
             tell({"event": "note", "text": text})
     return found
+
+
+def _hold_invented(folder: Path, chosen: Chosen, dataset: TripletDataset) -> None:
+    if share_of_real(chosen.records.take(np.flatnonzero(chosen.synthetic)), dataset) > _MOST_REAL:
+        raise ConfigError(
+            str(folder), "holds people of the workspace under other ids, expected invented ones",
+            "raters cannot tell them from themselves; `tawt assess` says how many there are",
+        )  # fmt: skip
 
 
 def _key(chosen: Chosen, vocabulary: Vocabulary, seed: int) -> dict[str, Any]:

@@ -7,6 +7,9 @@ import stat
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 import tawt as package
@@ -14,16 +17,35 @@ from tawt.dataset.reader import open_dataset
 from tawt.dataset.records import OfSplit, joined
 from tawt.errors import ConfigError, DatasetError, FileError
 from tawt.reviews.chosen import coins, taken
+from tawt.synthesis.written import data_files
 from tests.unit.conftest import Hospital
 
 N = 12
 
 
+def renamed(workspace: Path, folder: Path, every: int) -> Path:
+    """A MEDS dataset of the people of a workspace under other ids, less one of so many of their events."""
+    for path in data_files(workspace / "events"):
+        rows = pq.read_table(path, partitioning=None)
+        ids = pc.add(rows["subject_id"], pa.scalar(10**13, pa.int64()))
+        rows = rows.set_column(rows.schema.get_field_index("subject_id"), "subject_id", ids)
+        at = folder / path.relative_to(workspace / "events")
+        at.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(rows.filter(pa.array(np.arange(len(rows)) % every != 1)), at)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def made(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A review of train; what stands for invented ones is the workspace itself."""
+def invented(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What stands for invented ones: records that lack every third event."""
+    return renamed(hospital.workspace, tmp_path_factory.mktemp("invented") / "m", 3)
+
+
+@pytest.fixture(scope="module")
+def made(hospital: Hospital, invented: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A review of train."""
     out = tmp_path_factory.mktemp("review") / "r"
-    package.review(hospital.workspace, hospital.workspace, out=out, n=N, split="train", seed=5)
+    package.review(invented, hospital.workspace, out=out, n=N, split="train", seed=5)
     return out
 
 
@@ -54,10 +76,10 @@ def test_the_page_has_no_key(made: Path, hospital: Hospital) -> None:
     assert "synthetic" not in words and "20" + "26-" not in words
 
 
-def test_equal_seeds_give_equal_pages(made: Path, hospital: Hospital, tmp_path: Path) -> None:
+def test_equal_seeds_give_equal_pages(made: Path, invented: Path, hospital: Hospital, tmp_path: Path) -> None:
     """Byte for byte; another seed shows others in another order, and is known by another name."""
-    again = package.review(hospital.workspace, hospital.workspace, out=tmp_path / "a", n=N, split="train", seed=5)
-    other = package.review(hospital.workspace, hospital.workspace, out=tmp_path / "b", n=N, split="train", seed=6)
+    again = package.review(invented, hospital.workspace, out=tmp_path / "a", n=N, split="train", seed=5)
+    other = package.review(invented, hospital.workspace, out=tmp_path / "b", n=N, split="train", seed=6)
     for name in ("page.html", "key.json"):
         assert (again.folder / name).read_bytes() == (made / name).read_bytes()
     assert other.review != again.review
@@ -112,17 +134,20 @@ def test_what_was_told_comes_back(made: Path, tmp_path: Path, tawt) -> None:
         package.ratings(made, [unsure])
 
 
-def test_what_cannot_be_shown_is_told(made: Path, hospital: Hospital, tmp_path: Path, tawt) -> None:
+def test_what_cannot_be_shown_is_told(made: Path, invented: Path, hospital: Hospital, tmp_path: Path, tawt) -> None:
     """Too few records, no set, a place in a workspace, a key that would be lost; a dry run writes nothing."""
     work = hospital.workspace
     with pytest.raises(ConfigError, match="real records, more than there are"):
-        package.review(work, work, out=tmp_path / "r", n=500, split="tuning")
+        package.review(invented, work, out=tmp_path / "r", n=500, split="tuning")
     (tmp_path / "none").mkdir()
     with pytest.raises(DatasetError, match="expected a set of records"):
         package.review(tmp_path / "none", work, out=tmp_path / "r", n=N, split="train")
     with pytest.raises(ConfigError, match="lies in a workspace"):
-        package.review(work, work, out=work / "reviews" / "r", n=N, split="train")
+        package.review(invented, work, out=work / "reviews" / "r", n=N, split="train")
     with pytest.raises(ConfigError, match="holds another review"):
-        package.review(work, work, out=made, n=N, split="train", seed=6)
-    ended = tawt("review", work, "-w", work, "--out", tmp_path / "r", "--n", N, "--split", "train", "--dry-run")
+        package.review(invented, work, out=made, n=N, split="train", seed=6)
+    for folder, said in ((work, "under their own ids"), (renamed(work, tmp_path / "real", 10**9), "under other ids")):
+        with pytest.raises(ConfigError, match=said):
+            package.review(folder, work, out=tmp_path / "r", n=N, split="train")
+    ended = tawt("review", invented, "-w", work, "--out", tmp_path / "r", "--n", N, "--split", "train", "--dry-run")
     assert ended.code == 0 and not (tmp_path / "r").exists(), ended.err
