@@ -1,10 +1,12 @@
-"""Evaluations and audits of a workspace: each file to the list that was written with it, and what lies beside them."""
+"""What was measured of a workspace or a synthetic set: each file to the list written with it, and what lies beside."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+from tawt.contracts.synthetic import ASSESSMENT, PROVENANCE
 from tawt.contracts.workspace import AUDITS, EVALUATIONS, RISKS
 from tawt.quality.runs import at_work, fault_of
 from tawt.quality.strangers import Known
@@ -16,7 +18,7 @@ _MAPS = "map-*.png"
 
 
 def check_measured(root: Path, known: Known) -> list[tuple[Path, str, str]]:
-    """Hold the files of each evaluation and audit to its list.
+    """Hold the files of each evaluation, audit and assessment to its list.
 
     Args:
         root: The workspace.
@@ -26,20 +28,27 @@ def check_measured(root: Path, known: Known) -> list[tuple[Path, str, str]]:
         Files, what is wrong with each, and the command that makes them anew.
     """
     wrong = []
-    for room, name in ((EVALUATIONS, "evaluate"), (AUDITS, "audit"), (RISKS, "risk")):
-        for place in sorted(path for path in (root / room).glob("*") if path.is_dir()):
-            if place.name.startswith("."):  # written aside, or left as its command was killed
-                known.loose.add(place)
-                continue
-            lock = place.with_name(f".{place.name}.lock")
-            known.locks.add(lock)
-            if at_work(lock):
-                known.loose.add(place)
-                continue
-            run = {"run": "RUN"} if name != "audit" else {}
-            again = command(name, place.name, workspace=root, **run)
-            wrong += [(path, fault, again) for path, fault in _of_one(place, known)]
+    for place, again in _places(root):
+        if place.name.startswith("."):  # written aside, or left as its command was killed
+            known.loose.add(place)
+            continue
+        lock = place.with_name(f".{place.name}.lock")
+        known.locks.add(lock)
+        if at_work(lock):
+            known.loose.add(place)
+            continue
+        wrong += [(path, fault, again) for path, fault in _of_one(place, known)]
     return wrong
+
+
+def _places(root: Path) -> Iterator[tuple[Path, str]]:
+    """Give each folder, and the command that makes it anew."""
+    for room, name in ((EVALUATIONS, "evaluate"), (AUDITS, "audit"), (RISKS, "risk")):
+        run = {"run": "RUN"} if name != "audit" else {}
+        for place in sorted(path for path in (root / room).glob("*") if path.is_dir()):
+            yield place, command(name, place.name, workspace=root, **run)
+    if (root / PROVENANCE).is_file() and (root / ASSESSMENT).is_dir():
+        yield root / ASSESSMENT, command("assess", root, workspace="WORKSPACE")
 
 
 def _of_one(place: Path, known: Known) -> list[tuple[Path, str]]:

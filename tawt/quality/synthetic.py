@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tawt.contracts.synthetic import ASSESSMENT, PROVENANCE
+from tawt.contracts.synthetic import PROVENANCE
 from tawt.errors import DatasetError, FileError
 from tawt.quality.finding import Finding, finding_of
 from tawt.quality.strangers import Known
 from tawt.readers import read_map
-from tawt.seals import LIST, holds, listed_files, sha256_file
+from tawt.seals import holds, sha256_file
 
 FOLDERS = ("data", "metadata")
 _COPY = "take the set from a copy, or generate it again"
@@ -21,8 +21,6 @@ def know_synthetic(root: Path, known: Known) -> None:
     if (root / PROVENANCE).is_file():
         known.files |= {root / PROVENANCE, *(root / name for name in _listed(root))}
         known.folders |= {root / name for name in FOLDERS}
-        names = listed_files(root / ASSESSMENT) or {}
-        known.files |= {root / ASSESSMENT / name for name in (*names, *[LIST] * bool(names))}
 
 
 def check_synthetic(root: Path) -> list[Finding]:

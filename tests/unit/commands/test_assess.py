@@ -150,6 +150,19 @@ def test_the_verdict_travels_with_the_set(found, markov: Path) -> None:
     assert [one for one in check(markov) if not one.ok] == []
 
 
+def test_what_was_assessed_is_held_by_check(found, markov: Path) -> None:
+    """A page that says passed where it said something else, or is gone, is told with the command that makes it anew."""
+    for name in ("report.html", "assessment.txt", "assessment.json", "files.json"):
+        path = found.folder / name
+        before = path.read_bytes()
+        for change in (lambda path: path.write_bytes(path.read_bytes() + b" "), Path.unlink):
+            change(path)
+            (wrong,) = [one for one in check(markov) if not one.ok and "assessment/" in one.detail]
+            assert f"assessment/{name} is missing or changed" in wrong.detail and "tawt assess" in wrong.mend
+            path.write_bytes(before)
+    assert [one for one in check(markov) if not one.ok] == []
+
+
 def test_copies_are_refused_and_named(work: Path) -> None:
     """A set of real records does not appear, unless each gate that refuses it is named; then it says so for ever."""
     out = work.parent / "copies"
