@@ -25,6 +25,16 @@ Mend = Literal["drop_event", "clip", "reject_record"]
 Years = Annotated[float, Field(ge=0)]
 
 
+def _ascends(years: tuple[float, float]) -> tuple[float, float]:
+    if years[0] > years[1]:
+        raise ValueError("two ages, the lower one first")
+    return years
+
+
+Ages = Annotated[tuple[Years, Years], AfterValidator(_ascends)]
+"""From an age up to another."""
+
+
 class Dropped(Section):
     """A rule whose events are taken out, or their records with them."""
 
@@ -76,7 +86,7 @@ class OfAge(Dropped):
 
     codes: Pattern
     """What they are; also looked for in their descriptions."""
-    years: tuple[Years, Years]
+    years: Ages
     """From and up to this age; at an age that is not known all may come."""
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tawt.config.load import load
-from tawt.config.rules import RulesConfig
+from tawt.config.rules import OfAge, RulesConfig
 from tawt.contracts.contract import own_contract
 from tawt.dataset.records import OF_TRIPLETS, Records
 from tawt.dataset.vocabulary import read_vocabulary
@@ -185,3 +185,10 @@ def test_rules_that_do_not_hold_are_told(tmp_path):
         path.write_text(text)
         with pytest.raises(ConfigError, match=said):
             load(RulesConfig, path)
+
+
+def test_ages_that_descend_are_no_rule():
+    """A rule from 10 to 1 year would hold of nobody: it is refused, and one age alone is a rule."""
+    with pytest.raises(ValueError, match="the lower one first"):
+        OfAge(codes="x", years=(10, 1))
+    assert OfAge(codes="x", years=(1, 1)).years == (1, 1)
