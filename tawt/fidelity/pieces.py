@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tawt.arrays import Bools
 from tawt.dataset.records import Cohort, Records
@@ -13,6 +14,8 @@ ROWS = 1 << 19
 """Triplets that are looked at at once; one record may have more."""
 SUBJECTS = 1 << 12
 """Subjects that are looked at at once."""
+MOST = 10.0
+"""Numbers beyond it count as it: one in a wrong unit is no mean, no spread and no dependence."""
 
 
 def pieces(cohort: Cohort, rows: int | None = None, subjects: int | None = None) -> Iterator[tuple[int, Records]]:
@@ -47,3 +50,8 @@ def begins_moment(records: Records) -> Bools:
         first[1:] = (np.diff(records.time) != 0) | (np.diff(records.is_static) != 0)
         first[records.bounds[:-1][records.lengths > 0]] = True
     return first
+
+
+def numbers_of(records: Records) -> tuple[Bools, NDArray[np.float32]]:
+    """Return which triplets have a number, and all values as they are averaged, `(n,)` each."""
+    return records.has_number & np.isfinite(records.value), np.clip(records.value, -MOST, MOST)

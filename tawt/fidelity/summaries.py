@@ -13,12 +13,11 @@ from tawt.arrays import Bools, Floats, Ints
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.records import Cohort, Records
-from tawt.fidelity.pieces import begins_moment, pieces
+from tawt.fidelity.pieces import MOST, begins_moment, numbers_of, pieces
 
 Matrix = NDArray[np.float32]
 MOST_TYPES, MOST_CATEGORIES = 100, 100
 """Data_types and categories that have features."""
-_MOST = 10.0
 _OF_TIME = ("events", "moments", "span", "gap", "gap_spread")
 
 
@@ -66,7 +65,7 @@ class Summary:
         found -= self.mean.astype(np.float32)
         found /= self.std.astype(np.float32)
         np.nan_to_num(found, copy=False, nan=0.0)
-        return np.clip(found, -_MOST, _MOST, out=found)
+        return np.clip(found, -MOST, MOST, out=found)
 
     def raw(self, cohort: Cohort) -> Matrix:
         """Return the features as they are, `(n, f)`, NaN where a record has none."""
@@ -80,8 +79,9 @@ class Summary:
         place = places(piece.data_type, self.types)
         cell = piece.subject * (a + 1) + place
         count = np.bincount(cell, minlength=s * (a + 1)).reshape(s, a + 1)[:, :a]
-        own = piece.has_number & (place < a)
-        mean, last = _means(cell[own], piece.time[own], piece.value[own], s * (a + 1))
+        has, value = numbers_of(piece)
+        own = has & (place < a)
+        mean, last = _means(cell[own], piece.time[own], value[own], s * (a + 1))
         numbers = np.append(self.has_number, False)
         columns = [np.log1p(count), mean.reshape(s, a + 1)[:, numbers], last.reshape(s, a + 1)[:, numbers]]
         columns += [self._shares(piece, count), _of_time(piece)]

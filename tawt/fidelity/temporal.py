@@ -11,6 +11,7 @@ from tawt.arrays import Floats, Ints
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import Records
 from tawt.fidelity.groups import N_GROUPS, Told, mean_of
+from tawt.fidelity.pieces import numbers_of
 from tawt.fidelity.structure import in_series, next_of_type
 
 WINDOWS = (1, 6, 24, 7 * 24, 30 * 24, 8766)
@@ -18,8 +19,6 @@ WINDOWS = (1, 6, 24, 7 * 24, 30 * 24, 8766)
 STEPS = (1, 2, 4, 8, 16, 32)
 """Pairs of values so many apart in the series of their data_type make the variogram: all of them would be too many."""
 LEAST_PAIRS = 30
-_MOST = 10.0
-"""Values beyond it count as it: one number in a wrong unit is no dependence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +46,9 @@ def temporal_of(piece: Records, group: Ints, n_types: int) -> Temporal:
         n_types: `v`, data_types of the vocabulary.
     """
     n_bins = len(WINDOWS) + 1
-    own = np.flatnonzero(piece.has_number & np.isfinite(piece.value) & ~piece.is_static)
-    order, starts = in_series(piece, own)
-    value = np.clip(piece.value[order].astype(np.float64), -_MOST, _MOST)
+    has, number = numbers_of(piece)
+    order, starts = in_series(piece, np.flatnonzero(has & ~piece.is_static))
+    value = number[order].astype(np.float64)
     if len(starts):
         value = np.add.reduceat(value, starts) / np.diff(starts, append=len(value))
     at = order[starts]

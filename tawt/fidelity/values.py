@@ -63,7 +63,7 @@ def distances(real: Values, other: Values, types: Ints) -> tuple[Floats, Floats]
         x, y = real.numbers.of(kind), other.numbers.of(kind)
         if len(x) and len(y):
             ks[i], area = apart(x, y)
-            middle = float(np.subtract(*np.quantile(x, (0.75, 0.25))))
+            middle = float(np.subtract(*np.quantile(x.astype(np.float64), (0.75, 0.25))))
             w1[i] = area / middle if middle > 0 else math.nan
     return ks, w1
 

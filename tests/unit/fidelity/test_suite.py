@@ -163,6 +163,20 @@ def test_another_hour_of_the_day_is_told(faulty):
         assert {"hours", "weekdays"} & set(found.metrics) == names
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("whose", range(3))
+def test_a_number_beyond_all_measure_warns_nobody_and_hides_nothing(whose):
+    """The largest numbers that there are, in any set: no warning, and what does not hang on them is as without."""
+    sets = [toy.oracle(120, seed).records for seed in range(3)]
+    plain = judge(*sets, n_types=toy.N_TYPES, models=()).sets["synthetic"]
+    value = sets[whose].value.copy()
+    value[::50], value[25::50] = 3e38, -3e38
+    sets[whose] = replace(sets[whose], value=value)
+    found = judge(*sets, n_types=toy.N_TYPES, models=()).sets["synthetic"]
+    assert found["sequence"] == plain["sequence"] and found["ks"].value < plain["ks"].value + 0.1
+    assert 0.2 * plain["correlation"].value < found["correlation"].value < 5 * plain["correlation"].value
+
+
 def test_sets_are_compared_by_as_many_subjects():
     """As the smallest has: a larger set is drawn from, and its embeddings with it."""
     small, large = toy.mixed(120, 1), toy.mixed(200, 2)
