@@ -40,6 +40,9 @@ def assess(
         typer.Option(help="SET=WORKSPACE: a set that was learned from fewer people, for --curve", show_default=False),
     ] = None,
     no_fidelity: Annotated[bool, typer.Option("--no-fidelity", help="Do not hold it to real records")] = False,
+    no_transformer: Annotated[
+        bool, typer.Option("--no-transformer", help="Let no transformer learn to tell it from real records")
+    ] = False,
     no_privacy: Annotated[bool, typer.Option("--no-privacy", help="Do not attack it")] = False,
     seed: Annotated[int, typer.Option(help="Of who is drawn", min=0)] = 0,
     out: Annotated[
@@ -63,7 +66,8 @@ def assess(
 
     result = run_assess(
         synthetic, workspace, run=run, reference_run=reference_run, tasks=task or (), n=n, curve=curve,
-        smaller=smaller or (), fidelity=not no_fidelity, privacy=not no_privacy, seed=seed, out=out, device=device,
+        smaller=smaller or (), fidelity=not no_fidelity, with_transformer=not no_transformer,
+        privacy=not no_privacy, seed=seed, out=out, device=device,
         stale_ok=stale_ok, dry_run=dry_run, report=report,
     )  # fmt: skip
     if dry_run:

@@ -59,6 +59,7 @@ def assess(
     curve: bool = False,
     smaller: Sequence[str] = (),
     fidelity: bool = True,
+    with_transformer: bool = True,
     privacy: bool = True,
     seed: int = 0,
     out: str | Path | None = None,
@@ -80,6 +81,7 @@ def assess(
         curve: Whether attacks are made with fewer people too, and on controls that learned from fewer.
         smaller: `SET=WORKSPACE` of sets that were learned from fewer people, which `curve` takes in.
         fidelity: Whether it is held to real records.
+        with_transformer: Whether a small transformer learns to tell the sets apart, too.
         privacy: Whether it is attacked.
         seed: Of who is drawn.
         out: A folder; default SYNTHETIC/assessment.
@@ -128,7 +130,7 @@ def assess(
     asked = Asked(workspace, folder, dataset, sides, own, controls, of_run, device, seed, tell)
     lacks: dict[str, str] = {}
     found_privacy = _attacked(asked, made_by, reference_run, curve, pairs, lacks) if privacy else None
-    found_fidelity, learned = fidelity_of(asked, tasks, lacks) if fidelity else (None, ())
+    found_fidelity, learned = fidelity_of(asked, tasks, with_transformer, lacks) if fidelity else (None, ())
     lacks |= {name: "not asked for" for name, is_on in (("privacy", privacy), ("fidelity", fidelity)) if not is_on}
     found = Assessed(
         folder.resolve().name, _told(made_by, workspace, of_run), sizes, sides.chosen, found_fidelity, found_privacy,

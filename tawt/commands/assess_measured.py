@@ -13,6 +13,7 @@ from tawt.assessment.attacks import Describe, Privacy, over_people, privacy, see
 from tawt.assessment.learned import answers_of, task_of
 from tawt.assessment.sides import Sides
 from tawt.assessment.spaces import by_event, log_likelihoods, space_of
+from tawt.assessment.transformer import transformer
 from tawt.commands.assess_smaller import Smaller
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.workspace import is_workspace
@@ -22,7 +23,7 @@ from tawt.errors import CheckpointError, ConfigError, TawtError
 from tawt.evaluation.baselines import lightgbm_module, sklearn_module
 from tawt.fidelity.discriminate import MODELS
 from tawt.fidelity.report import Fidelity
-from tawt.fidelity.suite import CEILING, SYNTHETIC, TEST, Task, judge
+from tawt.fidelity.suite import CEILING, SYNTHETIC, TEST, Discriminator, Task, judge
 from tawt.pipeline.workspace import open_workspace
 from tawt.privacy.curve import curve as curve_of
 from tawt.privacy.membership import by_likelihood
@@ -159,7 +160,9 @@ def _likelihoods(asked: Asked, reference_run: Path | None, lacks: dict[str, str]
     return by_likelihood(own[0], beside[0]), by_likelihood(own[1], beside[1])
 
 
-def fidelity_of(asked: Asked, tasks: Sequence[str], lacks: dict[str, str]) -> tuple[Fidelity | None, tuple[str, ...]]:
+def fidelity_of(
+    asked: Asked, tasks: Sequence[str], with_transformer: bool, lacks: dict[str, str]
+) -> tuple[Fidelity | None, tuple[str, ...]]:
     """Hold the set to real records, and learn tasks from it; what could not be done is added to `lacks`."""
     small = [name for name, cohort in asked.sets.items() if cohort.n_subjects < _LEAST]
     if small:
@@ -180,6 +183,11 @@ def fidelity_of(asked: Asked, tasks: Sequence[str], lacks: dict[str, str]) -> tu
             lacks[f"task {name}"] = _placeless(asked, str(error))
     if not tasks:
         lacks["tasks learned from the set"] = "none is named: `--task`"
+    others: dict[str, Discriminator] = {}
+    if with_transformer:
+        others["transformer"] = transformer(asked.dataset.vocabulary, *asked.how, asked.seed)
+    else:
+        lacks["what a transformer tells apart"] = "not asked for: `--no-transformer`"
     calendar = asked.how[1]
     if calendar in _CLOCKLESS:
         what, why = _CLOCKLESS[calendar]
@@ -192,7 +200,7 @@ def fidelity_of(asked: Asked, tasks: Sequence[str], lacks: dict[str, str]) -> tu
         lacks["precision, recall and coverage between embeddings"] = "no run is given: they are between summaries"
     found = judge(
         asked.synthetic, asked.sides.test, asked.sides.reference, asked.controls, n_types=len(asked.dataset.vocabulary),
-        calendar=calendar, models=models, embeddings=embeddings, tasks=learned,
+        calendar=calendar, models=models, discriminators=others, embeddings=embeddings, tasks=learned,
         seed=asked.seed,
     )  # fmt: skip
     return found, tuple(learned)

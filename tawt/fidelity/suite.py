@@ -128,7 +128,10 @@ def judge(
             if name == SYNTHETIC:
                 scores[model] = said
         for title, tell in (discriminators or {}).items():
-            found[name][f"discriminator_{title}"] = told_apart(*tell(real.cohort, other.cohort))
+            said = tell(real.cohort, other.cohort)
+            found[name][f"discriminator_{title}"] = told_apart(*said)
+            if name == SYNTHETIC:
+                scores[title] = said
         for title, task in (tasks or {}).items():
             if name in task.others:
                 learned = utility(task.train, task.test, task.others[name], seed)

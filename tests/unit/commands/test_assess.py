@@ -115,6 +115,7 @@ def test_the_report_is_one_whole_page(found, markov: Path) -> None:
         "other real ones",
         "copies",
         "out_of_range",
+        "discriminator AUROC, transformer",
         "events by hour of day",
         "events by day of week",
     ):
