@@ -113,6 +113,8 @@ class NextTargets:
     """`(g,)` float32, hours to it."""
     gap_whole: Tensor
     """`(g,)`, whole hours within them, see `tawt.models.decoder.gaps.whole_hours`."""
+    gap_marks: Tensor
+    """`(g, 60, f)` float32, see `tawt.models.decoder.schedule.Schedule.marks`."""
     number_at: Tensor
     """`(b,)`, rows of `before` whose triplet has a number."""
     number_low: Tensor

@@ -20,6 +20,7 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.gaps import MINUTES, US_PER_MINUTE, whole_hours
 from tawt.models.decoder.heads import Counted, NextHeads, Step, ranks
 from tawt.models.decoder.mixtures import gap_log_chance, rank_log_density
+from tawt.models.decoder.schedule import Schedule
 from tawt.objectives.losses import cross_entropy, ragged_cross_entropy
 
 RANK_WIDTH = 2 * math.sqrt(3)
@@ -57,8 +58,6 @@ def make_targets(batch: HostBatch, vocabulary: Vocabulary, knots: Tensor) -> Nex
     gap = np.where(step == Step.LATER, since / US_PER_HOUR, 0.0).astype(np.float32)
     clock = batch.origin[document] + batch.time
     minutes = clock // US_PER_MINUTE
-    whole = whole_hours(*(torch.from_numpy(x) for x in ((clock - since) // US_PER_MINUTE, minutes))).numpy()
-    minutes = np.where(batch.is_static, 0, minutes % MINUTES)
     kinds = batch.data_type.astype(np.int64)
     least = np.zeros(n, dtype=np.int64)
     follows = np.flatnonzero((document[1:] == document[:-1]) & (step[1:] != Step.LATER) & ~opening[1:-1]) + 1
@@ -73,22 +72,38 @@ def make_targets(batch: HostBatch, vocabulary: Vocabulary, knots: Tensor) -> Nex
     own = token - vocabulary.n_bins[kind] - 1
     named = np.flatnonzero((status == ValueStatus.CATEGORY) & (own >= 0) & (vocabulary.n_categories[kind] > 0))
     later = np.flatnonzero(step[at] == Step.LATER)
+    from_minute, to_minute = (torch.from_numpy(x[at[later]]) for x in ((clock - since) // US_PER_MINUTE, minutes))
+    marks = _marks(document, minutes, timed & (step == Step.LATER), opening[:-1], at[later], from_minute)
     low, high = ranks(knots, torch.from_numpy(kind[number]), torch.from_numpy(batch.value[at[number]]))
     arrays: dict[str, NDArray[Any]] = {
         "step_at": np.concatenate([before[at], end_token]),
         "step_is": np.concatenate([step[at], np.full(len(ended), Step.END)]),
         "step_timed": np.concatenate([timed[at], (first < batch.bounds[1:])[ended]]),
-        "before": before[at], "step": step[at], "gap_hours": gap[at], "minute": minutes[at], "type_is": kind,
+        "before": before[at], "step": step[at], "gap_hours": gap[at],
+        "minute": np.where(batch.is_static, 0, minutes % MINUTES)[at], "type_is": kind,
         "type_least": least[at], "status_is": status,
         "last": np.where(last >= 0, last + document + 1, 0)[at], "age_hours": age[at],
-        "gap_at": later, "gap_is": gap[at[later]], "gap_whole": whole[at[later]],
+        "gap_at": later, "gap_is": gap[at[later]],
         "number_at": number, "category_at": named, "category_is": own[named],
     }  # fmt: skip
     tensors: dict[str, Any] = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in arrays.items()}
     return NextTargets(
-        **tensors, number_low=low.float(), number_high=high.float(),
-        n_categories=int(vocabulary.n_categories[kind[named]].sum()),
+        **tensors, gap_whole=whole_hours(from_minute, to_minute), gap_marks=marks, number_low=low.float(),
+        number_high=high.float(), n_categories=int(vocabulary.n_categories[kind[named]].sum()),
     )  # fmt: skip
+
+
+def _marks(
+    document: NDArray[Any], minutes: NDArray[np.int64], later: NDArray[np.bool_], opening: NDArray[np.bool_],
+    asked: NDArray[np.int64], now: Tensor,
+) -> Tensor:  # fmt: skip
+    """Return the marks of the moments before some triplets that open a later one; none before a document's first."""
+    moments = later | opening
+    own = np.flatnonzero(moments)
+    schedule = Schedule.of_moments(document[own].astype(np.int64), minutes[own])
+    before = torch.from_numpy((np.cumsum(moments) - 2)[asked])
+    marks = schedule.of(before.clamp_min(0)).marks(now)
+    return marks.masked_fill_(torch.from_numpy(opening[asked])[:, None, None], 0.0)
 
 
 def _last_of_type(batch: HostBatch) -> NDArray[np.int64]:
@@ -129,8 +144,8 @@ def loss_sums(
     if "gap" in parts:
         asked = t.gap_is != NOT_ASKED
         hours = torch.where(asked, t.gap_is, 1.0)
-        minute = t.minute[t.gap_at]
-        chance = heads.gaps(take(t.gap_at, states)).log_chance(hours, heads.resolution, minute, t.gap_whole)
+        told = heads.gaps(take(t.gap_at, states), t.gap_marks)
+        chance = told.log_chance(hours, heads.resolution, t.minute[t.gap_at], t.gap_whole)
         sums["gap"] = -torch.where(asked, chance, 0.0).sum()
     if "next_type" in parts:
         sums["next_type"] = _type_sum(heads, after, table, t.type_is, t.type_least)

@@ -16,6 +16,7 @@ from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.gaps import MINUTES, GapOutputs
 from tawt.models.decoder.mixtures import NARROW_GAP, NARROW_RANK
+from tawt.models.decoder.schedule import N_MARKS
 from tawt.models.heads import ReconstructionHeads, zeroed
 from tawt.models.time_encoding import ScalarNetwork
 
@@ -81,12 +82,13 @@ class NextHeads(nn.Module):
     def __init__(self, config: ModelConfig, how: NextConfig, vocabulary: Vocabulary, width: int = 0) -> None:
         super().__init__()
         d_model, v = config.d_model, len(vocabulary)
-        self.n_gaps, self.n_numbers = how.n_gaps, how.n_numbers
+        self.n_gaps, self.n_numbers, self.n_hours = how.n_gaps, how.n_numbers, how.n_hours
         self.step = zeroed(nn.Linear(d_model, len(Step), bias=False))
         self.step_bias = nn.Parameter(torch.zeros(2, len(Step)))
         self.gap = nn.Linear(d_model, 3 * how.n_gaps)
         # by the clock, see `GapOutputs`
         self.minute = nn.Linear(d_model, 1 + MINUTES + how.n_hours) if how.n_hours else None
+        self.of_marks = nn.Linear(d_model, N_MARKS) if how.n_hours else None
         self.of_minute = nn.Embedding(MINUTES, d_model) if how.n_hours else None
         self.of_step = nn.Embedding(len(Step), d_model)
         self.of_gap = ScalarNetwork(d_model)
@@ -101,10 +103,10 @@ class NextHeads(nn.Module):
         # zero at the start: then the decoder is one without a latent
         self.of_latent = zeroed(nn.Linear(width, d_model, bias=False)) if width else None
         nn.init.zeros_(self.gap.weight)
-        if self.minute is not None and self.of_minute is not None:
-            nn.init.zeros_(self.minute.weight)
-            nn.init.zeros_(self.minute.bias)
-            nn.init.zeros_(self.of_minute.weight)
+        if self.minute is not None and self.of_marks is not None and self.of_minute is not None:
+            for one in (self.minute.weight, self.minute.bias, self.of_marks.weight, self.of_minute.weight):
+                nn.init.zeros_(one)
+            nn.init.ones_(self.of_marks.bias)
         nn.init.normal_(self.of_step.weight, std=d_model**-0.5)
         # what numbers and gaps are told in: kept as weights are, but not learned
         self.knots = nn.Parameter(torch.zeros(v, KNOTS), requires_grad=False)
@@ -116,9 +118,8 @@ class NextHeads(nn.Module):
         self.step_bias.copy_(counted.log_step)
         self.gap.bias.copy_(_spread(counted.gap_quantiles, self.n_gaps, NARROW_GAP))
         if self.minute is not None:
-            most = self.minute.out_features - 1 - MINUTES
             # in half of all gaps, for what a part is hardly asked for it hardly learns
-            self.minute.bias[1 + MINUTES :] = counted.log_whole[:most]
+            self.minute.bias[1 + MINUTES :] = counted.log_whole[: self.n_hours]
         self.number_bias.weight.copy_(_spread(torch.linspace(0, 1, GAPS), self.n_numbers, NARROW_RANK))
         bins = torch.zeros(len(self.knots), 1)
         self.what.start_at(counted.log_type, counted.log_category, counted.log_status, bins, bins[:, 0])
@@ -137,9 +138,13 @@ class NextHeads(nn.Module):
         never = timed[:, None] & (torch.arange(len(Step), device=states.device) == Step.STATIC)
         return logits.masked_fill(never, -torch.inf)
 
-    def gaps(self, states: Tensor) -> GapOutputs:
-        """`(m, d_model)` -> what they say of the gap."""
-        return GapOutputs(self.gap(states).float(), None if self.minute is None else self.minute(states).float())
+    def gaps(self, states: Tensor, marks: Tensor) -> GapOutputs:
+        """`(m, d_model)` and `Schedule.marks` of their records -> what they say of the gap."""
+        free = self.gap(states).float()
+        if self.minute is None or self.of_marks is None:
+            return GapOutputs(free, None)
+        own = torch.einsum("mqf,mf->mq", marks, self.of_marks(states).float())
+        return GapOutputs(free, self.minute(states).float() + functional.pad(own, (1, self.n_hours)))
 
     def after(self, states: Tensor, step: Tensor, gap_hours: Tensor, minute: Tensor) -> Tensor:
         """States that know when the next event is, `(m, d_model)`.

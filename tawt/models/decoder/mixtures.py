@@ -107,6 +107,12 @@ def chosen(weight: Tensor, uniforms: Tensor) -> Tensor:
     return (weight.exp().cumsum(1) < uniforms).sum(1, keepdim=True).clamp_max(weight.shape[1] - 1)
 
 
+def choose(logits: Tensor, chance: Tensor) -> Tensor:
+    """Draw a class of each row of logits, `(b, c)` and `(b,)` float64 in (0, 1) -> `(b,)`."""
+    total = logits.double().softmax(-1).cumsum(-1)
+    return torch.searchsorted(total, (chance * total[:, -1])[:, None]).clamp_max(logits.shape[1] - 1)[:, 0]
+
+
 def _log_between(middle: Tensor, width: Tensor) -> Tensor:
     """Log chance of a standard normal within `width` around `middle`, also far from 0 and for hardly any width."""
     fine = width < _FINE

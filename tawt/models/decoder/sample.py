@@ -21,8 +21,9 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.drawn import Drawn
 from tawt.models.decoder.gaps import MINUTES, US_PER_MINUTE
 from tawt.models.decoder.heads import NextHeads, Step
-from tawt.models.decoder.mixtures import draw_rank
+from tawt.models.decoder.mixtures import choose, draw_rank
 from tawt.models.decoder.reading import Reading
+from tawt.models.decoder.schedule import Schedule
 from tawt.models.encoder import Encoder
 
 NONE = -(1 << 62)
@@ -113,6 +114,10 @@ class Sampler:
     def _known(self, prompts: PackedBatch) -> None:
         us = (prompts.hours * US_PER_HOUR).round().long()
         bounds = prompts.cu_seqlens.tolist()
+        document = torch.arange(len(self.timed)).repeat_interleave(prompts.cu_seqlens.diff())
+        own, at = torch.unique_consecutive(torch.stack([document, us])[:, ~prompts.is_static], dim=1)
+        minutes = (at + self._clock()[own]) // US_PER_MINUTE
+        self.schedule = Schedule.known(len(self.timed), own.numpy(), minutes.numpy())
         for i, (a, end) in enumerate(pairwise(bounds)):
             kinds, still = prompts.data_type[a:end], prompts.is_static[a:end]
             self.kind[i] = kinds[-1] if end > a else -1
@@ -152,6 +157,7 @@ class Sampler:
         """Leave some of the rows."""
         for name in _OF_RECORDS:
             setattr(self, name, getattr(self, name)[rows].clone())
+        self.schedule = self.schedule.of(rows)
 
     @torch.no_grad()
     def events(self, most: int) -> Iterator[Drawn]:
@@ -177,7 +183,8 @@ class Sampler:
     def _draw(self, states: Tensor, number: int) -> Drawn:
         heads, table, b = self.heads, self.encoder.embedding.data_type.weight, len(states)
         waited = self._waited() if number == 0 and self._asked.any() else None
-        gaps, now = heads.gaps(states), self._clock() + self.time
+        now = self._clock() + self.time
+        gaps = heads.gaps(states, self.schedule.marks(now // US_PER_MINUTE))
         logits = heads.steps(states, self.timed)
         last = (~self._never & ~(self.watched & self.suppressed)).nonzero().max()
         logits[self.kind >= last, Step.STATIC] = -torch.inf  # each comes once, in their order
@@ -186,7 +193,7 @@ class Sampler:
             logits = logits.double()
             logits[self._asked, Step.SAME] = logits[self._asked, Step.STATIC] = -torch.inf
             logits[:, Step.LATER] += gaps.log_longer(waited, now, self._resolution)
-        step = torch.where(self.alive[self._row], _choose(logits, self._chance(number, _STEP)), Step.END)
+        step = torch.where(self.alive[self._row], choose(logits, self._chance(number, _STEP)), Step.END)
         later = step == Step.LATER
         passed = torch.zeros_like(self.time) if waited is None else waited
         gap = gaps.draw(self._two(number, _GAP), passed, now, self._resolution)
@@ -203,14 +210,14 @@ class Sampler:
         watched = (chance * self.watched).sum(-1)
         if self.suppressed:
             logits = logits.masked_fill(self.watched, -torch.inf)
-        kind = _choose(logits, self._chance(number, _TYPE))
+        kind = choose(logits, self._chance(number, _TYPE))
         last = self.last_at.gather(1, kind[:, None])[:, 0].long()
         rows = torch.arange(b)
         age = (time - self.last_time[rows, kind]) / US_PER_HOUR
         age = torch.where(step == Step.STATIC, 0.0, age)
         age = torch.where(last >= 0, age, -1.0).float()
         typed = heads.typed(after, kind, table, self.reading.states[rows, last.clamp_min(0)], age)
-        status = _choose(heads.what.statuses(typed, kind), self._chance(number, _STATUS))
+        status = choose(heads.what.statuses(typed, kind), self._chance(number, _STATUS))
         rank = draw_rank(heads.numbers(typed, kind, status), self._two(number, _VALUE))
         has = self._has_number[status] & (self._n_bins[kind] > 0)
         told = heads.values(kind, rank).float()
@@ -233,7 +240,7 @@ class Sampler:
             wide = torch.full((len(at), int(counts.max())), -torch.inf)
             first = counts.cumsum(0) - counts
             wide[position, torch.arange(len(position)) - first[position]] = logits
-            own = _choose(wide, self._chance(number, _VALUE, 2)[at])
+            own = choose(wide, self._chance(number, _VALUE, 2)[at])
             token[at] = self._n_bins[kind[at]] + 1 + own
         return token
 
@@ -258,6 +265,7 @@ class Sampler:
         self.last_time[rows, kind] = time
         self.kind = kind
         self.time = torch.where(timed, time, self.time)
+        self.schedule = self.schedule.then((self._clock() + time) // US_PER_MINUTE, timed & (late | ~self.timed))
         self.timed |= timed
         hours = torch.where(is_static, 0.0, time.double() / US_PER_HOUR)
         starts = torch.arange(b + 1, dtype=torch.int32)
@@ -283,7 +291,7 @@ class Sampler:
         return torch.from_numpy(np.maximum(numbers, 2.0**-54))
 
     def _waited(self) -> Tensor:
-        """Return `(b,)`, us that had passed since the last event when records were asked about."""
+        """Us that had passed since the last event when records were asked about."""
         return torch.where(self._asked, (self._end - self.time).clamp_min(0), 0)
 
     def _clock(self) -> Tensor:
@@ -292,9 +300,3 @@ class Sampler:
 
     def _two(self, number: int, what: int) -> Tensor:
         return torch.stack([self._chance(number, what, i) for i in (0, 1)], 1)
-
-
-def _choose(logits: Tensor, chance: Tensor) -> Tensor:
-    """Draw a class of each row of logits, `(b, c)` and `(b,)` -> `(b,)`."""
-    total = logits.double().softmax(-1).cumsum(-1)
-    return torch.searchsorted(total, (chance * total[:, -1])[:, None]).clamp_max(logits.shape[1] - 1)[:, 0]

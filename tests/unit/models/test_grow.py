@@ -112,7 +112,7 @@ def test_a_decoder_says_of_old_data_types_what_it_said(both):
     before, after = grown(PretrainConfig.model_validate(tree), old, new)
     kinds = torch.arange(4, len(old))
     status = torch.ones_like(kinds)
-    told = []
+    told, marks = [], torch.rand(len(kinds), 60, 5)
     with torch.inference_mode():
         for model in (before, after):
             heads, states = model.heads.next, model.encoder.states(batch)
@@ -120,7 +120,7 @@ def test_a_decoder_says_of_old_data_types_what_it_said(both):
             typed = heads.typed(own, kinds, table, own, torch.ones(len(kinds)))
             low, high = heads.ranks(kinds[[0, 3]], torch.tensor([0.1, 0.2]))
             told.append([
-                states, heads.steps(own, torch.ones(len(own), dtype=torch.bool)), *(heads.gaps(own).free, heads.gaps(own).minutes),
+                states, heads.steps(own, torch.ones(len(own), dtype=torch.bool)), *(heads.gaps(own, marks).free, heads.gaps(own, marks).minutes),
                 heads.what.statuses(typed, kinds), heads.numbers(typed, kinds, status), low, high,
                 heads.told(model.latent(batch).mean),
             ])  # fmt: skip
