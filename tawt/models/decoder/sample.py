@@ -167,12 +167,10 @@ class Sampler:
             drawn = self._draw(states, number)
             yield drawn.among(self._row.numpy(), b)
             self.alive[self._row] &= torch.from_numpy(drawn.step != Step.END)
-            on = self.alive[self._row]
-            n_on = int(on.sum())
-            if not n_on:
+            rows = self.alive[self._row].nonzero()[:, 0]
+            if not len(rows):
                 return
-            if n_on <= _SPARE * len(on):
-                rows = on.nonzero()[:, 0]
+            if len(rows) <= _SPARE * len(self._row):
                 self.reading = self.reading.of(rows)
                 self._row, self.words = self._row[rows], self.words[rows.numpy()]
                 self.until = self.until[rows] if self.until is not None else None
