@@ -148,11 +148,11 @@ def generate(
         foretell([("draw", counted(result.n_asked, "record")), ("from", source), ("write", result.folder)], form)
         return
     print_rows(("rule", "events that broke it", "records", "then"), result.rows, form)
-    tally = result.tally
+    tally, counts = result.tally, result.counts
     say(
         f"{counted(tally.n_subjects, 'record')} with {counted(tally.n_events, 'event')}, "
-        f"{tally.n_raw_events / max(result.seconds, 1e-9):,.0f} a second; {tally.n_dropped:,} events dropped, "
-        f"{tally.n_clipped:,} clipped, {counted(tally.n_rejected, 'record')} left out, {tally.n_cut:,} cut"
+        f"{tally.n_raw_events / max(result.seconds, 1e-9):,.0f} a second; {counts['n_dropped']} events dropped, "
+        f"{counts['n_clipped']} clipped, {counts['n_rejected']} records left out, {counts['n_cut']} cut"
     )
     say(f"written: {result.folder}")
     if run is not None:

@@ -141,7 +141,7 @@ def assess(
         write_text(aside / TABLE, found.text())
         write_text(aside / PAGE, page(found, dataset.vocabulary))
     if made_by and found_privacy is not None:
-        _tell_provenance(folder, found_privacy)
+        _tell_provenance(folder, found_privacy, dataset.split("train").fingerprint())
     for note in notes:
         tell({"event": "note", "text": note})
     return AssessResult(target, sizes, sides.chosen, found)
@@ -211,10 +211,12 @@ def _told(made_by: Mapping[str, Any], workspace: Path, run: Path | None) -> dict
     return told | ({"assessed_with": called(workspace, run)} if run is not None else {})
 
 
-def _tell_provenance(folder: Path, privacy: Privacy) -> None:
+def _tell_provenance(folder: Path, privacy: Privacy, held_to: str) -> None:
     """Let the verdict travel with the set; what failed before, by whatever people it was asked, has failed."""
     about = _provenance(folder)
     failed = {one["gate"]: one for one in about.get("verdicts", ()) if one["outcome"] == "failed"}
     now = {one.gate: asdict(one) for one in gates(privacy.verdict)}
     outcome = "failed" if failed else privacy.verdict.outcome
-    write_sealed(folder / PROVENANCE, about | {"verdicts": [*(now | failed).values()], "outcome": outcome})
+    everybody = [*dict.fromkeys([*about.get("held_to", ()), held_to])]
+    said = {"verdicts": [*(now | failed).values()], "outcome": outcome, "held_to": everybody}
+    write_sealed(folder / PROVENANCE, about | said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from tawt.commands.out_folder import hold_folder
 from tawt.config.load import load
 from tawt.config.pipeline import PipelineConfig
 from tawt.config.rules import RulesConfig
-from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.cells import SMALL_CELL, few
 from tawt.contracts.synthetic import PROVENANCE, SYNTHETIC_SETS, Verdict
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError, DatasetError, PrivacyError, nearest
@@ -57,15 +57,27 @@ class GenerateResult:
     """What the gates say."""
     seconds: float = 0.0
     """For drawing and writing, without what was done before."""
+    of_people: bool = False
+    """Whether the records are real ones: then no count of few is told."""
 
     @property
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Rule, share of events that broke it, records with one, what was done: of rules that were broken."""
+        raw = self.tally.raw(self.of_people)
         return [
-            (name, f"{one.events:,} of {one.of_events:,} ({one.rate:.2%})", f"{one.records:,}", one.repair)
+            (name, f"<{SMALL_CELL + 1} records", few(one.records), one.repair) if "few" in raw[name]
+            else (name, f"{one.events:,} of {one.of_events:,} ({one.rate:.2%})", f"{one.records:,}", one.repair)
             for name, one in self.tally.broken.items()
             if one.events
-        ]
+        ]  # fmt: skip
+
+    @property
+    def counts(self) -> dict[str, str]:
+        """Counts of the tally as they may be told, by name."""
+        return {
+            name: few(getattr(self.tally, name)) if n is None else f"{n:,}"
+            for name, n in self.tally.counts(self.of_people).items()
+        }
 
 
 def generate(
@@ -153,6 +165,7 @@ def generate(
         lambda which: origins.draw(which, seed),
         parts,
     )
+    of_people = control == "copies"
     if dry_run:
         return GenerateResult(target, len(wanted))
     held = Rules(config, dataset.vocabulary, _ranges(dataset, pipeline, opened.project), train.time_origin == "birth")
@@ -178,8 +191,7 @@ def generate(
             )  # fmt: skip
         seconds = time.perf_counter() - began
         write_about(parts, tally.subjects, tally.data_types, held.told)
-        counts = {name: n for name, n in asdict(tally).items() if name.startswith("n_")}
-        about |= {**counts, "raw": tally.raw(control == "copies")}
+        about |= {**tally.counts(of_people), "raw": tally.raw(of_people), "dataset": train.fingerprint()}
         try:
             verdicts = published_set(
                 parts, target, pipeline, dataset, about, judge or privacy_judge(dataset), publish_anyway, threads,
@@ -191,7 +203,7 @@ def generate(
         if doubt := unsure(verdicts):
             tell({"event": "note", "text": doubt})
         remove(parts)
-    return GenerateResult(target, len(wanted), tally, tuple(verdicts), seconds)
+    return GenerateResult(target, len(wanted), tally, tuple(verdicts), seconds, of_people)
 
 
 def _numbers(subjects: int | None, numbers: str | None) -> Ints:

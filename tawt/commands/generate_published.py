@@ -15,7 +15,7 @@ from tawt.commands.ingest import ingest
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.basis import basis_of
 from tawt.contracts.layers import VOCABULARY_STAGES
-from tawt.contracts.synthetic import PROVENANCE, Verdict
+from tawt.contracts.synthetic import PROVENANCE, SHARDS, Verdict
 from tawt.database.connect import Limits
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import PrivacyError
@@ -84,7 +84,7 @@ def published_set(
                 shutil.copytree(parts / name, aside / name, copy_function=_linked)
             local = opened.local.model_copy(update={"raw_root": str(real(target)), "files": {}, "tables": {}})
             write_records(replace(open_workspace(aside), given_local=local))
-        files = [*data_files(aside), *sorted((aside / "metadata").iterdir())]
+        files = [*data_files(aside), *sorted((aside / "metadata").iterdir()), aside / SHARDS]
         about = about | {"files": {path.relative_to(aside).as_posix(): sha256_file(path) for path in files}}
         verdicts: Sequence[Verdict] = ()
         write_sealed(aside / PROVENANCE, {**about, "verdicts": [], "published": False})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SHARDS = "dataset/dataset.json"
+"""What lists the shards of a set by their hashes."""
 PROVENANCE = "provenance.json"
 """File of a synthetic set that says what it is and how it was made; sealed."""
 ASSESSMENT = "assessment"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tawt.contracts.synthetic import PROVENANCE
+from tawt.contracts.synthetic import PROVENANCE, SHARDS
 from tawt.errors import DatasetError, FileError
 from tawt.quality.finding import Finding, finding_of
 from tawt.quality.strangers import Known
@@ -54,7 +54,7 @@ def _listed(root: Path) -> dict[str, Any]:
     except FileError:
         return {}
     return (
-        {name: sha256 for name, sha256 in files.items() if name.partition("/")[0] in FOLDERS}
+        {name: sha256 for name, sha256 in files.items() if name.partition("/")[0] in FOLDERS or name == SHARDS}
         if isinstance(files, dict)
         else {}
     )

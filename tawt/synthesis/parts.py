@@ -66,6 +66,11 @@ class Tally:
             self.subjects[split] += part["subjects"][split]
         self.data_types |= set(part["data_types"])
 
+    def counts(self, of_people: bool) -> dict[str, int | None]:
+        """Return its counts by name; of real people none of few, which is None."""
+        found = {name: n for name, n in asdict(self).items() if name.startswith("n_")}
+        return {name: None if of_people and 0 < n <= SMALL_CELL else n for name, n in found.items()}
+
     def raw(self, of_people: bool) -> dict[str, dict[str, Any]]:
         """Return how often each rule was broken before any repair; of real people no count of few is told."""
         told = {}

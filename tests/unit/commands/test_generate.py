@@ -253,10 +253,33 @@ def test_a_gate_refuses_unless_it_is_named(work: Path) -> None:
             tawt.generate(work, publish_anyway=named, **ask)
     result = tawt.generate(work, publish_anyway=["real people", "copies"], **ask)
     told = json.loads((out / "provenance.json").read_text())
-    assert seen == [True] * 5 and [one["passed"] for one in told["verdicts"]] == [False, False, True]
-    assert told["published_anyway"] == ["real people", "copies"] and len(result.verdicts) == 3
+    assert seen == [True] * 5 and [one["passed"] for one in told["verdicts"]] == [False, True, False]
+    assert told["published_anyway"] == ["copies", "real people"] and len(result.verdicts) == 3
     few = [one for one in told["raw"].values() if one.get("few")]
     assert all(set(one) == {"repair", "few"} for one in few), "of copies no count of few people is told"
+
+
+def test_of_copies_no_count_of_few_is_told(work: Path, tmp_path: Path) -> None:
+    """Rules of one's own would else ask of real people what nobody may be told: how many have a code."""
+    result = tawt.generate(
+        work, control="copies", subjects=12, out=tmp_path / "set", judge=lambda folder: [],
+        publish_anyway=["real people"], **ONE,
+    )  # fmt: skip
+    told = json.loads((result.folder / "provenance.json").read_text())
+    result.tally.n_rejected, result.tally.n_dropped = 3, 11
+    assert result.counts["n_rejected"] == "<11" and result.counts["n_dropped"] == "11"
+    assert all(told[name] is None or told[name] == 0 or told[name] > 10 for name in told if name.startswith("n_"))
+
+
+def test_a_set_with_the_shards_of_another_is_not_as_it_was_published(work: Path, made, tmp_path: Path) -> None:
+    """What is read of a set are its shards: those of another set under its provenance are found, and not assessed."""
+    other = tawt.generate(work, control="markov", subjects=8, out=tmp_path / "other", seed=9, **ONE).folder
+    copy = Path(shutil.copytree(made.folder, tmp_path / "copy"))
+    shutil.rmtree(copy / "dataset")
+    shutil.copytree(other / "dataset", copy / "dataset")
+    assert any("dataset/dataset.json" in one.detail for one in check(copy) if not one.ok)
+    with pytest.raises(DatasetError, match=r"dataset/dataset\.json"):
+        tawt.assess(copy, work, n=5, fidelity=False)
 
 
 def test_the_command_line_says_what_was_drawn_and_what_is_next(work: Path, request) -> None:

@@ -41,10 +41,18 @@ def records(tmp_path, write_dataset):
 
 def a_decoder(vocabulary, attention=("rotary", "decay"), seed=0):
     """An encoder and heads whose weights are not at their start."""
-    config = ModelConfig(d_model=16, n_layers=2, n_heads=2, d_ffn=32, causal=True, attention=attention)
+    config = ModelConfig(
+        d_model=16,
+        n_layers=2,
+        n_heads=2,
+        d_ffn=32,
+        causal=True,
+        attention=attention,
+        time=("time2vec", "delta", "minute"),
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder, heads = Encoder(config, vocabulary).eval(), NextHeads(config, NextConfig(), vocabulary).eval()
+        encoder, heads = Encoder(config, vocabulary).eval(), NextHeads(config, NextConfig(n_hours=2), vocabulary).eval()
         v = len(vocabulary)
         knots = torch.randn(v, 257).sort(1).values
         zeros = torch.zeros(v), torch.zeros(v, 10), torch.zeros(vocabulary.n_category_rows)
