@@ -138,11 +138,12 @@ class NextHeads(nn.Module):
         never = timed[:, None] & (torch.arange(len(Step), device=states.device) == Step.STATIC)
         return logits.masked_fill(never, -torch.inf)
 
-    def gaps(self, states: Tensor, marks: Tensor) -> GapOutputs:
-        """`(m, d_model)` and `Schedule.marks` of their records -> what they say of the gap."""
+    def gaps(self, states: Tensor, marks: Tensor | None) -> GapOutputs:
+        """`(m, d_model)` and, where gaps go by the clock, `Schedule.marks` -> what they say of the gap."""
         free = self.gap(states).float()
         if self.minute is None or self.of_marks is None:
             return GapOutputs(free, None)
+        assert marks is not None, "a decoder whose gaps go by the clock is told of the record's moments"
         own = torch.einsum("mqf,mf->mq", marks, self.of_marks(states).float())
         return GapOutputs(free, self.minute(states).float() + functional.pad(own, (1, self.n_hours)))
 

@@ -182,7 +182,7 @@ class Sampler:
         heads, table, b = self.heads, self.encoder.embedding.data_type.weight, len(states)
         waited = self._waited() if number == 0 and self._asked.any() else None
         now = self._clock() + self.time
-        gaps = heads.gaps(states, self.schedule.marks(now // US_PER_MINUTE))
+        gaps = heads.gaps(states, self.schedule.marks(now // US_PER_MINUTE) if heads.n_hours else None)
         logits = heads.steps(states, self.timed)
         last = (~self._never & ~(self.watched & self.suppressed)).nonzero().max()
         logits[self.kind >= last, Step.STATIC] = -torch.inf  # each comes once, in their order
