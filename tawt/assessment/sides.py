@@ -128,8 +128,10 @@ def control(name: str, people: OfSplit, n: int, vocabulary: Vocabulary, seed: in
         most: Events after which a record is cut.
     """
     origins = Origins.of(people.split.origins[people.subjects])
-    shared = _shared_of(people.split, vocabulary)
-    return Drawn(fitted(name, people, shared, seed, most, lambda which: origins.draw(which, seed)), n)
+    draw = fitted(
+        name, people, lambda: _shared_of(people.split, vocabulary), seed, most, lambda which: origins.draw(which, seed)
+    )
+    return Drawn(draw, n)
 
 
 @lru_cache(maxsize=1)

@@ -113,8 +113,7 @@ def assess(
     sides = sides_of(dataset, n, seed)
     made_by = _provenance(folder)
     pairs = [smaller_of(one, dataset, sides) for one in smaller]
-    anchor = int(sides.train.split.origins[0]) if dataset.time_origin == "anchor" else 0
-    cohort = read_synthetic(folder, dataset.vocabulary, dataset.time_origin, anchor)
+    cohort = read_synthetic(folder, dataset)
     notes = _hold_set(folder, cohort, dataset)
     notes += _of_provenance(made_by, sides, dataset)
     own = some(cohort, n, seed)

@@ -43,6 +43,4 @@ def smaller_of(given: str, dataset: TripletDataset, sides: Sides) -> Smaller:
             f"--smaller {given}", "was learned from people who are not in train here, expected some of these alone",
             "ingest fewer of the same people, with the same `splits`",
         )  # fmt: skip
-    anchor = int(own.origins[0]) if dataset.time_origin == "anchor" else 0
-    read = read_synthetic(Path(name).expanduser(), dataset.vocabulary, dataset.time_origin, anchor)
-    return Smaller(OfSplit(own, place), read)
+    return Smaller(OfSplit(own, place), read_synthetic(name, dataset))

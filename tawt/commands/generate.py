@@ -2,45 +2,57 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tawt.arrays import Ints
+from tawt.builtin.all import all_stages
 from tawt.commands.carried import place_for
 from tawt.commands.generate_judged import privacy_judge, unsure
-from tawt.commands.generate_published import published_set
+from tawt.commands.ingest import ingest
 from tawt.commands.out_folder import hold_folder
 from tawt.config.load import load
 from tawt.config.pipeline import PipelineConfig
 from tawt.config.rules import RulesConfig
+from tawt.contracts.basis import basis_of
 from tawt.contracts.cells import SMALL_CELL, few
+from tawt.contracts.layers import VOCABULARY_STAGES
 from tawt.contracts.synthetic import PROVENANCE, SYNTHETIC_SETS, Verdict
+from tawt.database.connect import Limits
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError, DatasetError, PrivacyError, nearest
 from tawt.files import alone_at, digest, made_folder
 from tawt.machine import version_of
 from tawt.pipeline.fresh import hold_fresh
-from tawt.pipeline.workspace import open_workspace
-from tawt.places import remove
-from tawt.project import Project, asset
+from tawt.pipeline.holding import hold
+from tawt.pipeline.run import make
+from tawt.pipeline.undone import Asked
+from tawt.pipeline.workspace import open_workspace, write_records
+from tawt.places import real, remove
+from tawt.project import asset
 from tawt.runs.find import find_run
 from tawt.synthesis.conditions import asked
 from tawt.synthesis.controls import CONTROLS
-from tawt.synthesis.origins import Origins
-from tawt.synthesis.parts import Tally, draw_parts
-from tawt.synthesis.source import PRIORS, source_of
+from tawt.synthesis.parts import Making, Tally, draw_parts
+from tawt.synthesis.published import Judge, published_set
+from tawt.synthesis.source import PRIORS, Drawing, source_of
 from tawt.synthesis.validity import Rules
 from tawt.synthesis.written import first_id, write_about
 from tawt.training.folder import Report
-from tawt.transforms.units import Units
 
 RULES = "pipelines/rules.yaml"
-Judge = Callable[[Path], Sequence[Verdict]]
+_EARLIEST, _LATEST = "1600-01-01", "2600-01-01"
+"""Times that are believed of a synthetic set: what is beyond is for its rules."""
 
 
 @dataclass(frozen=True)
@@ -151,38 +163,28 @@ def generate(
                            "see `splits` of the pipeline")  # fmt: skip
     pipeline = opened.pipeline
     base = first_id(np.concatenate([dataset.split(one).subject_ids for one in dataset.split_names]), int(wanted[-1]))
-    origins = Origins.of(train.origins)
     parts = target.with_name(f".{target.name}.parts")
-    source = source_of(
-        workspace,
-        folder,
-        control,
-        prior,
-        asked(conditions),
-        dataset,
-        seed,
-        most,
-        lambda which: origins.draw(which, seed),
-        parts,
-    )
+    drawing = Drawing(run=folder, control=control, prior=prior, conditions=asked(conditions), seed=seed, most=most)
+    source = source_of(drawing, dataset, workspace=workspace, aside=parts)
+    held = Rules.of(config, dataset, pipeline, opened.project)
     of_people = control == "copies"
     if dry_run:
         return GenerateResult(target, len(wanted))
-    held = Rules(config, dataset.vocabulary, _ranges(dataset, pipeline, opened.project), train.time_origin == "birth")
     shares = (pipeline.splits.train, pipeline.splits.tuning, pipeline.splits.held_out)
     about = {
         "synthetic": True, "tawt": version_of("tawt"), **source.about, "vocabulary": dataset.vocabulary.sha256,
         "n_train": train.n_subjects if train.n_subjects > SMALL_CELL else None, "seed": seed,
         "numbers": [int(wanted[0]), int(wanted[-1])], "most": most, "rules": config.model_dump(mode="json"),
     }  # fmt: skip
-    key = digest([about, train.fingerprint(), base, shares, pipeline.splits.seed, sorted(_told_ranges(held))])
+    key = digest([about, train.fingerprint(), base, shares, pipeline.splits.seed, held.ranges])
     in_use = ConfigError(str(target), "is being written by another process, expected to write it alone",
                          "wait for it, or choose another with `--out DIR`")  # fmt: skip
+    making = Making(draw=source.draw, rules=held, base=base, shares=shares, seed=pipeline.splits.seed)
     began = time.perf_counter()
     with made_folder(target.parent), alone_at(target, in_use):
         tally = draw_parts(
-            parts, key, wanted, source.draw, held, base, shares, pipeline.splits.seed,
-            lambda n_done, n: tell({"event": "part", "n_done": n_done, "n_rows": n}),
+            parts, wanted, making, key=key,
+            tell=lambda n_done, n: tell({"event": "part", "n_done": n_done, "n_rows": n}),
         )  # fmt: skip
         if not tally.n_subjects:
             raise ConfigError(
@@ -192,11 +194,11 @@ def generate(
         seconds = time.perf_counter() - began
         write_about(parts, tally.subjects, tally.data_types, held.told)
         about |= {**tally.counts(of_people), "raw": tally.raw(of_people), "dataset": train.fingerprint()}
+        make_set = partial(
+            _workspace_of, parts, target, pipeline, dataset, threads=threads, memory_limit=memory_limit, tell=tell
+        )
         try:
-            verdicts = published_set(
-                parts, target, pipeline, dataset, about, judge or privacy_judge(dataset), publish_anyway, threads,
-                memory_limit, tell,
-            )  # fmt: skip
+            verdicts = published_set(target, make_set, about, judge or privacy_judge(dataset), publish_anyway)
         except PrivacyError:
             remove(parts)  # what is refused does not stay beside the place that it was refused
             raise
@@ -204,6 +206,52 @@ def generate(
             tell({"event": "note", "text": doubt})
         remove(parts)
     return GenerateResult(target, len(wanted), tally, tuple(verdicts), seconds, of_people)
+
+
+def _workspace_of(
+    parts: Path, target: Path, pipeline: PipelineConfig, dataset: TripletDataset, aside: Path, *,
+    threads: int | None, memory_limit: str | None, tell: Report,
+) -> None:  # fmt: skip
+    """Make a workspace of a MEDS dataset that was written aside, in the vocabulary of the real records."""
+
+    def hear(event: dict[str, Any]) -> None:
+        if event["event"] == "note":
+            tell(event)
+
+    limits = Limits.of(threads, memory_limit)
+    ingest(
+        parts, "meds", aside, settings=_settings(pipeline, dataset), threads=threads, memory_limit=memory_limit,
+        report=hear,
+    )  # fmt: skip
+    with hold(aside):
+        opened = open_workspace(aside)
+        own = dataset.vocabulary
+        basis = basis_of(own.content, "the real records", frozen=True, by_code=True)
+        nested = replace(opened, given_basis=basis)
+        make(nested, all_stages(nested), VOCABULARY_STAGES, limits, False, False, hear, Asked("build-vocab"))
+        for name in ("data", "metadata"):
+            shutil.copytree(parts / name, aside / name, copy_function=_linked)
+        local = opened.local.model_copy(update={"raw_root": str(real(target)), "files": {}, "tables": {}})
+        write_records(replace(open_workspace(aside), given_local=local))
+
+
+def _settings(pipeline: PipelineConfig, dataset: TripletDataset) -> tuple[str, ...]:
+    """Return what makes the pipeline of any MEDS dataset that of this one."""
+    panels = [panel.model_dump(mode="json") for panel in pipeline.panels]
+    return (
+        f"time_origin={dataset.time_origin}", f"anchor='{pipeline.anchor}'", f"calendar={dataset.manifest.calendar}",
+        f"parameters.earliest_time='{_EARLIEST}'", f"parameters.latest_time='{_LATEST}'",
+        f"panels={json.dumps(panels)}",
+    )  # fmt: skip
+
+
+def _linked(source: str, target: str) -> str:
+    """Give a file a second name, or copy it where a file has but one."""
+    try:
+        os.link(source, target)
+    except OSError:
+        return str(shutil.copy2(source, target))
+    return target
 
 
 def _numbers(subjects: int | None, numbers: str | None) -> Ints:
@@ -238,22 +286,3 @@ def _hold_new(target: Path, workspace: Path) -> None:
         what = "is a synthetic set already" if (target / PROVENANCE).is_file() else "holds files"
         raise ConfigError(str(target), f"{what}, expected a new folder", "choose another with `--out DIR`")
     hold_folder(target, workspace, SYNTHETIC_SETS)
-
-
-def _ranges(dataset: TripletDataset, pipeline: PipelineConfig, project: Project) -> dict[str, tuple[float, float]]:
-    """Return the plausible range of each data_type that has one, by the pipeline and the seeds."""
-    units, found = Units.of(pipeline, project), {}
-    table = dataset.vocabulary.table()
-    for code, unit in zip(dataset.vocabulary.codes, table["unit"].to_pylist(), strict=True):
-        rule = units.rule(code, unit, unit, unit is not None)
-        if np.isfinite([rule.low, rule.high]).any():
-            found[code] = (rule.low, rule.high)
-    return found
-
-
-def _told_ranges(rules: Rules) -> list[tuple[str, float, float]]:
-    return [
-        (code, float(low), float(high))
-        for code, low, high in zip(rules.vocabulary.codes, rules.low, rules.high, strict=True)
-        if np.isfinite([low, high]).any()
-    ]

@@ -22,7 +22,7 @@ CANNOT_TELL = "cannot tell"
 
 def privacy_judge(dataset: TripletDataset) -> Callable[[Path], Sequence[Verdict]]:
     """Return what makes the attacks, in summaries, on a set that was learned from train."""
-    return lambda folder: judged(dataset, read_synthetic(folder, dataset.vocabulary, dataset.time_origin))
+    return lambda folder: judged(dataset, read_synthetic(folder, dataset))
 
 
 def judged(dataset: TripletDataset, synthetic: Cohort) -> Sequence[Verdict]:

@@ -136,7 +136,7 @@ _MOST_REAL = 0.5
 
 def _cohort(folder: Path, dataset: TripletDataset, tell: Report) -> Cohort:
     hold_synthetic(folder)
-    found = read_synthetic(folder, dataset.vocabulary, dataset.time_origin)
+    found = read_synthetic(folder, dataset)
     hold_no_own(folder, found, dataset)
     for n, what in ((found.n_unknown, "events of codes"), (found.n_unknown_unit, "numbers in units")):
         if n:  # of nobody's: they may be told

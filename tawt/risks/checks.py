@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,40 +28,49 @@ from tawt.synthesis.shortcuts import ABLATIONS
 _DAY = 24
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answered:
+    """What continuations say of the labels of a task, `r` of which have an answer."""
+
+    labels: LabelSet
+    """Those that have one."""
+    said: Mapping[str, Predictions]
+    """Answers of each estimator."""
+    told: Estimates
+    """What continuations say of all labels."""
+    loader: PackedLoader
+    """Of all labels."""
+    rows: Ints
+    """`(r,)`, which of them have an answer."""
+    again: Callable[[Any, Ints], Floats]
+    """Given batches and which labels they are of, answers them anew."""
+
+
 def checks_of(
-    workspace: Path, run: Path, labels: LabelSet, said: Mapping[str, Predictions], told: Estimates,
-    loader: PackedLoader, rows: Ints, asks: Wanted, n_shortcuts: int, seed: int, again: Callable[[Any, Ints], Floats],
-) -> tuple[Check, ...]:  # fmt: skip
+    found: Answered, asks: Wanted, *, workspace: Path, run: Path, n_shortcuts: int, seed: int
+) -> tuple[Check, ...]:
     """Return the five checks.
 
     Args:
+        found: What continuations say.
+        asks: What was asked.
         workspace: Whose labels.
         run: The decoder.
-        labels: `r` that have an answer.
-        said: Answers of each estimator.
-        told: What continuations say of all labels.
-        loader: Of all labels.
-        rows: `(r,)`, which of them have an answer.
-        asks: What was asked.
         n_shortcuts: Labels of which the history is taken away.
         seed: Of what is drawn.
-        again: Given batches and which labels they are of, answers them anew.
     """
-    best = "M1" if "M1" in said else "M0"
-    outcome, subject = said[best].outcome, said[best].subject_id
-    assert isinstance(outcome, Binary) and loader.at is not None
+    labels, told = found.labels, found.told
+    best = found.said["M1" if "M1" in found.said else "M0"]
+    outcome, subject = best.outcome, best.subject_id
+    assert isinstance(outcome, Binary)
     before = labels.prior[:, 0] if labels.prior.size and not np.isnan(labels.prior).any() else None
-    share = told.n_without
     return (
         frequency(outcome, subject, before, _in_train(asks), _others(workspace, run, labels.name)),
         calibration(outcome, subject),
-        completed(told.shares, told.bounds, share),
-        shortcuts(
-            outcome, subject, _numbers(labels, loader, rows),
-            _taken(outcome, labels, loader, rows, n_shortcuts, seed, again), seed,
-        ),
+        completed(told.shares, told.bounds, told.n_without),
+        shortcuts(outcome, subject, _numbers(found), _taken(outcome, found, n_shortcuts, seed), seed),
         _elsewhere(workspace, run, labels.name),
-    )  # fmt: skip
+    )
 
 
 def _in_train(asks: Wanted) -> str:
@@ -94,11 +104,11 @@ def _figures(path: Path, run: Path) -> tuple[float, float] | None:
     return None if share is None or auroc is None else (float(share), float(auroc))
 
 
-def _numbers(labels: LabelSet, loader: PackedLoader, rows: Ints) -> dict[str, Floats]:
+def _numbers(found: Answered) -> dict[str, Floats]:
     """Return what of each label's record is no medicine."""
-    at = loader.at
+    at, rows = found.loader.at, found.rows
     assert at is not None
-    hours = labels.time / US_PER_HOUR
+    hours = found.labels.time / US_PER_HOUR
     return {
         "hours known": (at.end - at.began)[rows] / US_PER_HOUR,
         "events known": (at.documents.lengths + at.windows.n_cut)[rows].astype(np.float64),
@@ -107,13 +117,11 @@ def _numbers(labels: LabelSet, loader: PackedLoader, rows: Ints) -> dict[str, Fl
     }
 
 
-def _taken(
-    outcome: Binary, labels: LabelSet, loader: PackedLoader, rows: Ints, n: int, seed: int,
-    again: Callable[[Any, Ints], Floats],
-) -> dict[str, tuple[Binary, Binary, Ints]]:  # fmt: skip
+def _taken(outcome: Binary, told: Answered, n: int, seed: int) -> dict[str, tuple[Binary, Binary, Ints]]:
     """Return what is answered once something was taken from the records, beside what was answered before."""
     if not n:
         return {}
+    loader, rows = told.loader, told.rows
     sizes = [len(loader.in_order.plan[i]) for i in range(len(loader.in_order))]
     stride = -(-sum(sizes) // n)  # so that every batch that is asked gives one at least
     asked = range(0, len(sizes), stride)
@@ -125,12 +133,12 @@ def _taken(
     found = {}
     for name, take in ABLATIONS.items():
         batches = batches_of(loader, stride, lambda batch, i, take=take: take(batch, seed + i).first(each[i]))  # type: ignore[misc]
-        answer = again(batches, chosen)
+        answer = told.again(batches, chosen)
         kept = (place[chosen] >= 0) & ~np.isnan(answer)
         own = place[chosen[kept]]
         found[name] = (
             Binary(outcome.truth[own], answer[kept]), Binary(outcome.truth[own], outcome.score[own]),
-            labels.subject_id[own],
+            told.labels.subject_id[own],
         )  # fmt: skip
     return found
 

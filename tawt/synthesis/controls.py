@@ -35,7 +35,7 @@ _MOST_OF_TYPE = 4096
 def fitted(
     name: str,
     cohort: Drawable,
-    shared: Shared,
+    shared: Callable[[], Shared],
     seed: int,
     most: int,
     origins: Callable[[Ints], Ints],
@@ -45,14 +45,15 @@ def fitted(
     Args:
         name: One of `CONTROLS`.
         cohort: The records.
-        shared: What many people share of them: all that is drawn, but for copies.
+        shared: Returns what many people share of them: all that is drawn, but for copies, which ask for nothing.
         seed: Of the set.
         most: Events after which a record is cut.
         origins: Numbers -> the moments that their times count from; a copy keeps its own.
     """
     if name == "copies":
         return lambda numbers: copies(cohort, numbers, seed)
-    common, n_types = shared.of(cohort), len(shared.is_common)
+    of_many = shared()
+    common, n_types = of_many.of(cohort), len(of_many.is_common)
     model: Marginals | Markov = Marginals(common, n_types) if name == "marginals" else Markov(common, n_types)
     return lambda numbers: _in_companies(model, numbers, seed, most, origins)
 

@@ -80,28 +80,32 @@ class Tally:
         return told
 
 
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """What parts are made by."""
+
+    draw: Draw
+    """Numbers -> their records."""
+    rules: Rules
+    """What they are held to."""
+    base: int
+    """Id of the record of number 0."""
+    shares: tuple[float, float, float]
+    """Of the splits."""
+    seed: int
+    """Of the splits."""
+
+
 def draw_parts(
-    folder: Path,
-    key: str,
-    numbers: Sequence[int] | Ints,
-    source: Draw,
-    rules: Rules,
-    base: int,
-    shares: tuple[float, float, float],
-    split_seed: int,
-    tell: Callable[[int, int], None],
+    folder: Path, numbers: Sequence[int] | Ints, making: Making, *, key: str, tell: Callable[[int, int], None]
 ) -> Tally:
     """Draw records by their numbers, hold them to the rules, and write them; what is done for the same key is kept.
 
     Args:
         folder: Where; `data/` of it holds the rows.
-        key: A hash of all that the records hang on.
         numbers: `(n,)`, ascending, each once.
-        source: What draws.
-        rules: What they are held to.
-        base: Id of the record of number 0.
-        shares: Of the splits.
-        split_seed: Of the splits.
+        making: What they are made by.
+        key: A hash of all that the records hang on.
         tell: Hears how many parts of how many are done, and events are drawn.
     """
     tally, all_numbers = Tally(), np.asarray(numbers, dtype=np.int64)
@@ -116,7 +120,7 @@ def draw_parts(
         marker = folder / _DONE / f"{name}.json"
         kept = _kept(folder, marker, key)
         if kept is None:
-            kept = _drawn(folder, name, members, source, rules, base, shares, split_seed) | {"key": key}
+            kept = _drawn(folder, name, members, making) | {"key": key}
             write_sealed(marker, kept)
         tally.add(kept)
         expected |= {folder / file for file in kept["files"]}
@@ -137,16 +141,14 @@ def _kept(folder: Path, marker: Path, key: str) -> dict[str, Any] | None:
     return None
 
 
-def _drawn(
-    folder: Path, name: str, members: Ints, source: Draw, rules: Rules, base: int, shares: Any, split_seed: int
-) -> dict[str, Any]:
-    invented = list(source(members))
+def _drawn(folder: Path, name: str, members: Ints, making: Making) -> dict[str, Any]:
+    invented = list(making.draw(members))
     raw = joined(one.records for one in invented)
     raw = raw.keep(raw.value_status != ValueStatus.NOT_MEASURED)  # panels add them again, where they belong
-    held = rules.hold(replace(raw, subject_id=raw.subject_id + base))
+    held = making.rules.hold(replace(raw, subject_id=raw.subject_id + making.base))
     for split in SPLITS:
         remove(folder / "data" / split / f"{name}.parquet")
-    subjects = write_part(folder, name, held.records, rules.told, shares, split_seed)
+    subjects = write_part(folder, name, held.records, making.rules.told, making.shares, making.seed)
     files = [folder / "data" / split / f"{name}.parquet" for split in SPLITS if subjects[split]]
     return {
         "n_subjects": held.records.n_subjects, "n_events": len(held.records.time), "n_raw_events": len(raw.time),

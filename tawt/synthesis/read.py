@@ -62,8 +62,8 @@ class OfMeds:
     """What they are read into."""
     time_origin: str
     """What times count from: birth, first_event or anchor."""
-    anchor: int
-    """The anchor, us since 1970-01-01."""
+    anchor: int | None
+    """The anchor, us since 1970-01-01; None = they count from something else."""
     n_subjects: int
     """Number of subjects."""
     n_unknown: int
@@ -82,8 +82,9 @@ class OfMeds:
         triplets, _ = to_triplets(events, coder, pipeline, own_contract("triplets"))
         codes = self.vocabulary.codes
         birth = (codes.index(BIRTH) if BIRTH in codes else NOWHERE) if self.time_origin == "birth" else None
-        anchor = self.anchor if self.time_origin == "anchor" else None
-        rows, index, _ = to_dataset(triplets, own_contract("dataset"), own_contract("dataset_index"), birth, anchor)
+        rows, index, _ = to_dataset(
+            triplets, own_contract("dataset"), own_contract("dataset_index"), birth, self.anchor
+        )
         length, n_static = (index[name].to_numpy().astype(np.int64) for name in ("length", "n_static"))
         subject = np.repeat(np.arange(len(index)), length)
         bounds = np.concatenate([[0], np.cumsum(length)])
@@ -99,21 +100,17 @@ class OfMeds:
         )  # fmt: skip
 
 
-def read_synthetic(
-    path: str | Path, vocabulary: Vocabulary, time_origin: str = "first_event", anchor: int = 0
-) -> OfDataset | OfMeds:
-    """Read a synthetic set into a vocabulary.
+def read_synthetic(path: str | Path, dataset: TripletDataset) -> OfDataset | OfMeds:
+    """Read a synthetic set into the vocabulary of real records, its times counting from what theirs do.
 
     Args:
         path: What `tawt generate` wrote, a workspace, or the root of a MEDS dataset of any other generator.
-        vocabulary: That of the real records which it is held beside.
-        time_origin: What times of a MEDS dataset count from, as the real ones do: birth, first_event or anchor.
-        anchor: The anchor, us since 1970-01-01.
+        dataset: The real records which it is held beside.
 
     Raises:
         DatasetError: It is none of these, or breaks what MEDS says.
     """
-    root = Path(path).expanduser()
+    root, vocabulary = Path(path).expanduser(), dataset.vocabulary
     own = root / "vocabulary" / VOCABULARY
     if (root / "dataset" / DATASET).is_file() and own.is_file() and sha256_file(own) == vocabulary.sha256:
         return of_dataset(open_dataset(root))
@@ -129,7 +126,13 @@ def read_synthetic(
     everyone, n = np.unique(np.concatenate(subjects), return_counts=True)
     if (n > 1).any():
         raise DatasetError(str(root), "has subjects in several files, expected each in one, as MEDS says", _HINT)
-    return OfMeds(tuple(files), vocabulary, time_origin, anchor, len(everyone), unknown, units)
+    anchor = _anchor(dataset) if dataset.time_origin == "anchor" else None
+    return OfMeds(tuple(files), vocabulary, dataset.time_origin, anchor, len(everyone), unknown, units)
+
+
+def _anchor(dataset: TripletDataset) -> int:
+    origins = (dataset.split(name).origins for name in dataset.split_names)
+    return next((int(of[0]) for of in origins if len(of)), 0)
 
 
 def of_dataset(dataset: TripletDataset) -> OfDataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,12 +19,37 @@ from tawt.runs.load import load_decoder, same_vocabulary
 from tawt.seals import sha256_file
 from tawt.synthesis.conditions import facts_of
 from tawt.synthesis.controls import Draw, fitted
+from tawt.synthesis.origins import Origins
 from tawt.synthesis.prior import Kind, ready_prior
 from tawt.synthesis.rollout import Invented, invent
-from tawt.synthesis.shared import fit_shared
+from tawt.synthesis.shared import Shared, fit_shared
 
 PRIORS: tuple[Kind, ...] = get_args(Kind)
 _PRIOR = "prior.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """What records are to be drawn by."""
+
+    run: Path | None = None
+    """The folder of a decoder."""
+    control: str | None = None
+    """Instead of it."""
+    prior: str | None = None
+    """Where latents come from."""
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    """What all records are to be of, by name."""
+    seed: int = 0
+    """Of the set."""
+    most: int = 4096
+    """Events after which a record is cut."""
+
+    @property
+    def wants(self) -> list[str]:
+        """What only a run with latents has, as it was asked for."""
+        own = [f"--prior {self.prior}"] if self.prior is not None else []
+        return [*own, *(f"--condition {name}" for name in self.conditions)]
 
 
 @dataclass(frozen=True)
@@ -37,47 +62,50 @@ class Source:
     """For `provenance.json`."""
 
 
-def source_of(
-    workspace: Path,
-    run: Path | None,
-    control: str | None,
-    prior: str | None,
-    conditions: Mapping[str, str],
-    dataset: TripletDataset,
-    seed: int,
-    most: int,
-    origins: Callable[[Ints], Ints],
-    aside: Path,
-) -> Source:
+def source_of(drawing: Drawing, dataset: TripletDataset, *, workspace: Path, aside: Path) -> Source:
     """Return what draws.
 
     Args:
-        workspace: That the run is called in.
-        run: The folder of a decoder.
-        control: Instead of it.
-        prior: Where latents come from.
-        conditions: What all records are to be of, by name.
+        drawing: What is asked for.
         dataset: The real records.
-        seed: Of the set.
-        most: Events after which a record is cut.
-        origins: Numbers -> the moments that their times count from.
+        workspace: That the run is called in.
         aside: A folder where a prior is kept until the set stands.
 
     Raises:
         CheckpointError: The run is broken, is no decoder, or has another vocabulary.
         ConfigError: A prior or a condition is asked for and the run has no latents.
     """
+    wants = drawing.wants
+    if drawing.run is not None:
+        return _of_run(drawing.run, drawing, dataset, workspace, aside)
+    control = drawing.control
+    assert control is not None, "of both there is one"
+    if wants:
+        raise ConfigError(wants[0], "is asked for and a control has no latents, expected a run", "leave it out")
+    origins = _origins(dataset, drawing.seed)
+    about: dict[str, Any] = {"control": control, "run": None, "prior": None, "model": None, "conditions": {}}
+    return Source(
+        _late(lambda: fitted(control, _train(dataset), lambda: _shared(dataset), drawing.seed, drawing.most, origins)),
+        about,
+    )
+
+
+def _train(dataset: TripletDataset) -> OfSplit:
     train = dataset.split("train")
-    cohort = OfSplit(train, np.arange(train.n_subjects))
-    wants = [f"--prior {prior}"] * (prior is not None) + [f"--condition {name}" for name in conditions]
-    about: dict[str, Any]
-    if run is None:
-        assert control is not None, "of both there is one"
-        if wants:
-            raise ConfigError(wants[0], "is asked for and a control has no latents, expected a run", "leave it out")
-        about = {"control": control, "run": None, "prior": None, "model": None, "conditions": {}}
-        shares = lambda: fit_shared(cohort, dataset.vocabulary)  # noqa: E731
-        return Source(_late(lambda: fitted(control, cohort, shares(), seed, most, origins)), about)
+    return OfSplit(train, np.arange(train.n_subjects))
+
+
+def _shared(dataset: TripletDataset) -> Shared:
+    return fit_shared(_train(dataset), dataset.vocabulary)
+
+
+def _origins(dataset: TripletDataset, seed: int) -> Callable[[Ints], Ints]:
+    begun = Origins.of(dataset.split("train").origins)
+    return lambda numbers: begun.draw(numbers, seed)
+
+
+def _of_run(run: Path, drawing: Drawing, dataset: TripletDataset, workspace: Path, aside: Path) -> Source:
+    prior, conditions, wants = drawing.prior, drawing.conditions, drawing.wants
     decoder = load_decoder(run)
     same_vocabulary(str(run), decoder.vocabulary, dataset.vocabulary, workspace)
     if decoder.latent is None and wants:
@@ -85,22 +113,24 @@ def source_of(
         raise ConfigError(wants[0], what, "leave it out, or pretrain by `latent_small`")
     if prior == "normal" and conditions:
         raise ConfigError(wants[1], "is asked for and the prior `normal` knows none, expected another", "--prior vae")
-    tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
+    train, tuning = dataset.split("train"), dataset.split("tuning") if "tuning" in dataset.split_names else None
     splits = [split for split in (train, tuning) if split is not None]
     known = {name: facts_of(splits, dataset.vocabulary, name) for name in conditions}
+    origins = _origins(dataset, drawing.seed)
     kind: Kind | None = None if decoder.latent is None else next((one for one in PRIORS if one == prior), "vae")
 
     def ready() -> Draw:
-        shared = fit_shared(cohort, dataset.vocabulary)
+        shared = _shared(dataset)
         latent: Callable[[Ints], Tensor] | None = None
         if kind is not None:
             made = ready_prior(aside / _PRIOR, kind, decoder, train, tuning, known=known)
-            latent = lambda numbers: made.draw(numbers, seed, conditions)  # noqa: E731
+            latent = lambda numbers: made.draw(numbers, drawing.seed, conditions)  # noqa: E731
 
         def draw(numbers: Ints) -> Iterator[Invented]:
             return invent(
-                decoder.encoder, decoder.heads, dataset.vocabulary, numbers, seed, most, origins, shared, latent
-            )
+                decoder.encoder, decoder.heads, dataset.vocabulary, numbers, drawing.seed, drawing.most, origins,
+                shared, latent,
+            )  # fmt: skip
 
         return draw
 

@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
+from tawt.config.pipeline import PipelineConfig
 from tawt.config.rules import RulesConfig
 from tawt.contracts.dataset import BIRTH, US_PER_HOUR
 from tawt.contracts.value_status import ValueStatus
+from tawt.dataset.reader import TripletDataset
 from tawt.dataset.records import Records
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.project import Project
 from tawt.synthesis.values import Told
+from tawt.transforms.units import Units
 
 _US_PER_YEAR = 8766 * US_PER_HOUR
 _NOTHING = -1
@@ -99,6 +103,25 @@ class Rules:
         self.repairs: dict[str, str] = {name: getattr(config, name).repair for name in _NAMED}
         self.repairs |= {f"of_sex.{name}": rule.repair for name, rule in config.of_sex.items()}
         self.repairs |= {f"of_age.{name}": rule.repair for name, rule in config.of_age.items()}
+
+    @classmethod
+    def of(cls, config: RulesConfig, dataset: TripletDataset, pipeline: PipelineConfig, project: Project) -> Rules:
+        """Return rules for records like those of a dataset, with the ranges of its pipeline and the seeds."""
+        units, found = Units.of(pipeline, project), {}
+        table = dataset.vocabulary.table()
+        for code, unit in zip(dataset.vocabulary.codes, table["unit"].to_pylist(), strict=True):
+            rule = units.rule(code, unit, unit, unit is not None)
+            found[code] = (rule.low, rule.high)
+        return cls(config, dataset.vocabulary, found, dataset.time_origin == "birth")
+
+    @property
+    def ranges(self) -> list[tuple[str, float, float]]:
+        """Code, lowest and highest plausible number, of those that have any."""
+        return sorted(
+            (code, float(low), float(high))
+            for code, low, high in zip(self.vocabulary.codes, self.low, self.high, strict=True)
+            if np.isfinite([low, high]).any()
+        )
 
     def _codes(self, patterns: Iterable[str], described: bool = False) -> Bools:
         """Return which data_types have one of some patterns in their code, or their description, `(v,)`."""

@@ -115,11 +115,11 @@ def test_it_is_a_workspace_that_runs_apply_to(work: Path, made) -> None:
 def test_what_is_read_back_is_what_was_drawn(work: Path, made) -> None:
     """As a workspace, as any MEDS dataset, and as the events of our own stages, it holds the same triplets."""
     dataset = open_dataset(work)
-    own = read_synthetic(made.folder, dataset.vocabulary)
+    own = read_synthetic(made.folder, dataset)
     bare = work.parent / "bare"
     for name in ("data", "metadata"):
         shutil.copytree(made.folder / name, bare / name, dirs_exist_ok=True)
-    meds = read_synthetic(bare, dataset.vocabulary, dataset.time_origin)
+    meds = read_synthetic(bare, dataset)
     assert isinstance(meds, OfMeds) and (meds.n_subjects, meds.n_unknown, meds.n_unknown_unit) == (40, 0, 0)
     assert_equal(joined(own.parts()), joined(meds.parts()))
 
@@ -134,7 +134,7 @@ def test_real_records_written_and_read_are_the_same_triplets(work: Path, tmp_pat
     subjects = write_part(tmp_path, "0", real, told, (0.8, 0.1, 0.1), 0)
     write_about(tmp_path, subjects, set(real.data_type.tolist()), told)
     assert [one for one in check_meds(tmp_path) if not one.ok] == []
-    back = joined(read_synthetic(tmp_path, dataset.vocabulary, dataset.time_origin).parts())
+    back = joined(read_synthetic(tmp_path, dataset).parts())
     assert set(real.value_status) >= {0, 1, 2, 3} and real.is_static.any()
 
     # simultaneous ones of one data_type may come in another order
@@ -146,15 +146,28 @@ def test_real_records_written_and_read_are_the_same_triplets(work: Path, tmp_pat
     assert_equal(settled(in_order(real)), settled(in_order(back)))
 
 
+def test_a_set_is_read_from_where_real_times_count(work: Path, made, tmp_path: Path) -> None:
+    """Beside records that count from an anchor, a MEDS dataset counts from the same, and from none beside others."""
+    for name in ("data", "metadata"):
+        shutil.copytree(made.folder / name, tmp_path / name)
+    dataset = open_dataset(work)
+    anchored = replace(dataset, time_origin="anchor")
+    own, meds = (in_order(joined(read_synthetic(tmp_path, one).parts())) for one in (dataset, anchored))
+    anchor = dataset.split("train").origins[0]
+    assert set(meds.origin) == {anchor} != set(own.origin)
+    timed = ~own.is_static
+    assert np.array_equal((own.origin[own.subject] + own.time)[timed], (anchor + meds.time)[timed])
+
+
 def test_any_numbers_are_the_same_records_again(work: Path, made) -> None:
     """Records 10 to 19 by themselves are those of the whole set, in the files too; another seed gives others."""
     some = tawt.generate(work, control="markov", numbers="10..19", out=work.parent / "some", seed=3, **ONE)
     dataset = open_dataset(work)
-    whole = in_order(joined(read_synthetic(made.folder, dataset.vocabulary).parts()))
-    own = in_order(joined(read_synthetic(some.folder, dataset.vocabulary).parts()))
+    whole = in_order(joined(read_synthetic(made.folder, dataset).parts()))
+    own = in_order(joined(read_synthetic(some.folder, dataset).parts()))
     assert_equal(whole.take(np.arange(10, 20)), own)
     other = tawt.generate(work, control="markov", numbers="10..19", out=work.parent / "other", seed=4, **ONE)
-    assert not np.array_equal(joined(read_synthetic(other.folder, dataset.vocabulary).parts()).time, own.time)
+    assert not np.array_equal(joined(read_synthetic(other.folder, dataset).parts()).time, own.time)
 
 
 def test_a_killed_one_goes_on_and_ends_with_the_same_bytes(
@@ -195,9 +208,7 @@ def test_a_decoder_draws_records_of_nobody(work: Path) -> None:
     assert told["run"] == "decoder" and len(told["model"]) == 64 and made.tally.n_events > 6
     assert [one for one in check(made.folder) if not one.ok] == []
     some = tawt.generate(work, "decoder", numbers="2..3", out=work.parent / "drawn_some", most=60, **ONE)
-    whole, own = (
-        in_order(joined(read_synthetic(one.folder, open_dataset(work).vocabulary).parts())) for one in (made, some)
-    )
+    whole, own = (in_order(joined(read_synthetic(one.folder, open_dataset(work)).parts())) for one in (made, some))
     assert_equal(whole.take(np.flatnonzero(np.isin(whole.subject_id, own.subject_id))), own)
 
 
@@ -259,8 +270,9 @@ def test_a_gate_refuses_unless_it_is_named(work: Path) -> None:
     assert all(set(one) == {"repair", "few"} for one in few), "of copies no count of few people is told"
 
 
-def test_of_copies_no_count_of_few_is_told(work: Path, tmp_path: Path) -> None:
+def test_of_copies_no_count_of_few_is_told(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules of one's own would else ask of real people what nobody may be told: how many have a code."""
+    monkeypatch.setattr(source_module, "fit_shared", None)  # what many people share is nothing that a copy asks for
     result = tawt.generate(
         work, control="copies", subjects=12, out=tmp_path / "set", judge=lambda folder: [],
         publish_anyway=["real people"], **ONE,
@@ -338,7 +350,7 @@ def test_sets_of_others_are_read_as_far_as_they_are_known(work: Path, tmp_path: 
     whole = [dict.fromkeys(SCHEMA.names) | one | {"value_status": "numeric", "time": i} for i, one in enumerate(rows)]
     (tmp_path / "data").mkdir()
     pq.write_table(SCHEMA.empty_table().from_pylist(whole, schema=SCHEMA), tmp_path / "data" / "0.parquet")
-    cohort = read_synthetic(tmp_path, dataset.vocabulary)
+    cohort = read_synthetic(tmp_path, dataset)
     found = joined(cohort.parts())
     assert (cohort.n_unknown, cohort.n_unknown_unit, cohort.n_subjects) == (1, 1, 1)
     assert found.data_type.tolist() == [1, *[row["data_type"]] * 3] and found.value_status.tolist() == [0, 1, 5, 1]
@@ -347,10 +359,10 @@ def test_sets_of_others_are_read_as_far_as_they_are_known(work: Path, tmp_path: 
         for i in range(2):
             shutil.copy(tmp_path / "data" / "0.parquet", tmp_path / "torn" / "data" / f"{i}.parquet")
         with pytest.raises(DatasetError, match=said):
-            read_synthetic(tmp_path / name, dataset.vocabulary)
+            read_synthetic(tmp_path / name, dataset)
     (tmp_path / "bad" / "data").mkdir(parents=True)
     pq.write_table(
         pq.read_table(tmp_path / "data" / "0.parquet").drop(["code"]), tmp_path / "bad" / "data" / "0.parquet"
     )
     with pytest.raises(DatasetError, match="has no column `code`"):
-        read_synthetic(tmp_path / "bad", dataset.vocabulary)
+        read_synthetic(tmp_path / "bad", dataset)

@@ -50,7 +50,7 @@ REAL = real(600)
 
 def drawn(name: str, n: int = 600, seed: int = 0, numbers=None) -> Records:
     """Records of a control that was fitted to the real ones."""
-    draw = fitted(name, REAL, EVERYTHING, seed, 4096, np.zeros_like)
+    draw = fitted(name, REAL, lambda: EVERYTHING, seed, 4096, np.zeros_like)
     return joined(one.records for one in draw(np.arange(n) if numbers is None else numbers))
 
 
@@ -174,7 +174,7 @@ def test_parts_do_not_matter(name, monkeypatch):
                 yield REAL.take(np.arange(start, start + 50))
 
     monkeypatch.setattr("tawt.synthesis.samples._HELD", 500)
-    draw = fitted(name, InParts(), EVERYTHING, 0, 4096, np.zeros_like)
+    draw = fitted(name, InParts(), lambda: EVERYTHING, 0, 4096, np.zeros_like)
     parts, whole = joined(one.records for one in draw(np.arange(100))), drawn(name, 100)
     for column in (*OF_TRIPLETS, "bounds"):
         assert np.array_equal(getattr(parts, column), getattr(whole, column)), column
@@ -184,7 +184,7 @@ def test_parts_do_not_matter(name, monkeypatch):
 def test_what_is_endless_is_cut():
     """A record has at most so many timed events, and is told to be cut."""
     for name in ("marginals", "markov"):
-        for one in fitted(name, REAL, EVERYTHING, 0, 5, np.zeros_like)(np.arange(64)):
+        for one in fitted(name, REAL, lambda: EVERYTHING, 0, 5, np.zeros_like)(np.arange(64)):
             lengths = timed(one.records).lengths
             assert lengths.max() == 5 and not one.is_whole.all() and one.is_whole[lengths < 5].all()
 

@@ -1,0 +1,67 @@
+"""What was generated gets its name if it may: a workspace is made of it aside, judged, and published by a rename."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tawt.contracts.synthetic import PROVENANCE, SHARDS, Verdict
+from tawt.errors import PrivacyError
+from tawt.files import whole_folder, write_sealed
+from tawt.privacy.verdict import REAL_PEOPLE
+from tawt.seals import sha256_file
+from tawt.shell import shell_line
+from tawt.synthesis.written import data_files
+
+Judge = Callable[[Path], Sequence[Verdict]]
+"""The folder of a set -> what each gate says of it."""
+
+
+def published_set(
+    target: Path, make: Callable[[Path], None], about: dict[str, Any], judge: Judge, publish_anyway: Collection[str]
+) -> Sequence[Verdict]:
+    """Make a set aside, ask the gates, and publish it by a rename.
+
+    Args:
+        target: What it is to be called.
+        make: Makes the set in a folder: a workspace, with the MEDS dataset that it was made of.
+        about: What `provenance.json` says.
+        judge: What is asked.
+        publish_anyway: Gates that may refuse it.
+
+    Raises:
+        PrivacyError: A gate refuses it.
+    """
+    with whole_folder(target) as aside:
+        make(aside)
+        files = [*data_files(aside), *sorted((aside / "metadata").iterdir()), aside / SHARDS]
+        about = about | {"files": {path.relative_to(aside).as_posix(): sha256_file(path) for path in files}}
+        write_sealed(aside / PROVENANCE, {**about, "verdicts": [], "published": False})
+        verdicts = [*{one.gate: one for one in (*judge(aside), *_by_making(about))}.values()]
+        refused = [one for one in verdicts if not one.passed]
+        if against := [one for one in refused if one.gate not in publish_anyway]:
+            raise PrivacyError(
+                str(target), f"is not published: {'; '.join(f'{one.gate} ({one.text})' for one in against)}, expected "
+                "all gates to pass it",
+                f"train on more people or for less long; `{_anyway(against)}` publishes it with this verdict",
+            )  # fmt: skip
+        told = {
+            "published": True,
+            "verdicts": [asdict(one) for one in verdicts],
+            "published_anyway": [one.gate for one in refused],
+        }
+        write_sealed(aside / PROVENANCE, about | told)
+    return verdicts
+
+
+def _by_making(about: dict[str, Any]) -> Sequence[Verdict]:
+    """Return what is known of a set without an attack: copies are real people, however few they are."""
+    if about["control"] != "copies":
+        return ()
+    return [Verdict(REAL_PEOPLE, False, "failed: each record is one of train under another id", "failed")]
+
+
+def _anyway(against: Sequence[Verdict]) -> str:
+    return " ".join(f"--publish-anyway {shell_line(one.gate)}" for one in against)
