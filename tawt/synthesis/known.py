@@ -92,3 +92,29 @@ def columns_of(
     own = subjects[there].tolist()
     columns = [k.encoded([known[k.name][one] for one in own], len(own)).numpy() for k in what]
     return there, np.concatenate([*columns, np.zeros((len(own), 0))], 1)
+
+
+def learned_of(
+    known: Mapping[str, Mapping[int, str | float]], subjects: Ints
+) -> tuple[tuple[Known, ...], Bools, Floats]:
+    """Return what is known, of which subjects all of it is, and its columns of those: see `columns_of`.
+
+    Raises:
+        ConfigError: A class, a number, or all of it is known of too few of them.
+    """
+    what = known_of(known, subjects)
+    there, columns = columns_of(what, known, subjects)
+    if len(columns) <= SMALL_CELL:
+        what_is = f"is fitted to fewer than {SMALL_CELL + 1} subjects, expected more"
+        raise ConfigError("prior", what_is, "use `normal`, or leave out what is known of few")
+    return what, there, columns
+
+
+def hold_given(given: Mapping[str, object], known: Mapping[str, Mapping[int, str | float]], subjects: Ints) -> None:
+    """Hold that what is asked for can be learned of some subjects, and is something that enough of them are.
+
+    Raises:
+        ConfigError: It cannot, or is none.
+    """
+    for one in learned_of(known, subjects)[0]:
+        one.encoded(given[one.name], 1)

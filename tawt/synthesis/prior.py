@@ -24,7 +24,6 @@ from tawt.arrays import Floats, Ints
 from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
 from tawt.chance import draw, uniform
-from tawt.contracts.cells import SMALL_CELL
 from tawt.dataset.reader import Split, fingerprint_of
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import digest
@@ -33,7 +32,7 @@ from tawt.readers import hold_seal, reading
 from tawt.runs.load import LoadedDecoder
 from tawt.seals import BLANK, sha256_file
 from tawt.synthesis.adversary import Generator, fit_generator
-from tawt.synthesis.known import Known, columns_of, known_of
+from tawt.synthesis.known import Known, columns_of, learned_of
 from tawt.synthesis.mixture import Mixture, fit_mixture
 from tawt.training.checkpoint import write_tensors
 
@@ -172,12 +171,8 @@ def fit_prior(
     if kind == "normal":
         return Prior(kind, width, (), {}, made_of)
     subjects, z = posteriors(decoder, train, seed)
-    what = known_of(known, subjects)
-    there, told = columns_of(what, known, subjects)
+    what, there, told = learned_of(known, subjects)
     rows = torch.from_numpy(np.concatenate([z[there], told], 1))
-    if len(rows) <= SMALL_CELL:
-        what_is = f"is fitted to fewer than {SMALL_CELL + 1} subjects, expected more"
-        raise ConfigError(f"{kind} prior", what_is, "use `normal`, or leave out what is known of few")
     if kind == "gan":
         generator = fit_generator(rows[:, :width].float(), rows[:, width:].float(), seed, steps)
         return Prior(kind, width, what, {k: p.detach() for k, p in generator.named_parameters()}, made_of)

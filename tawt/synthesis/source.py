@@ -19,6 +19,7 @@ from tawt.runs.load import load_decoder, same_vocabulary
 from tawt.seals import sha256_file
 from tawt.synthesis.conditions import facts_of
 from tawt.synthesis.controls import Draw, fitted
+from tawt.synthesis.known import hold_given
 from tawt.synthesis.origins import Origins
 from tawt.synthesis.prior import Kind, ready_prior
 from tawt.synthesis.rollout import Invented, invent
@@ -73,7 +74,7 @@ def source_of(drawing: Drawing, dataset: TripletDataset, *, workspace: Path, asi
 
     Raises:
         CheckpointError: The run is broken, is no decoder, or has another vocabulary.
-        ConfigError: A prior or a condition is asked for and the run has no latents.
+        ConfigError: A prior or a condition is asked for and the run has no latents, or nobody is of the condition.
     """
     wants = drawing.wants
     if drawing.run is not None:
@@ -118,6 +119,8 @@ def _of_run(run: Path, drawing: Drawing, dataset: TripletDataset, workspace: Pat
     known = {name: facts_of(splits, dataset.vocabulary, name) for name in conditions}
     origins = _origins(dataset, drawing.seed)
     kind: Kind | None = None if decoder.latent is None else next((one for one in PRIORS if one == prior), "vae")
+    if kind in ("vae", "gan"):
+        hold_given(conditions, known, train.subject_ids[train.lengths > 0])
 
     def ready() -> Draw:
         shared = _shared(dataset)

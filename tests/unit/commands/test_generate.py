@@ -213,7 +213,8 @@ def test_a_decoder_draws_records_of_nobody(work: Path) -> None:
 
 
 def test_latents_come_from_a_prior_and_may_be_asked_for(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run with latents draws them by `vae` where nothing is said; another prior, or a condition, gives others."""
+    """A run with latents draws them by `vae` where nothing is said; another prior, or a condition, gives others. What
+    cannot be asked for is told by a dry run too."""
     drawn, latents, invent = {}, [], source_module.invent
 
     def heard(*given):
@@ -238,10 +239,12 @@ def test_latents_come_from_a_prior_and_may_be_asked_for(work: Path, monkeypatch:
         ("is told by no static row", {"run": "latent", "conditions": ["GENDR=F"]}),
         ("NAME=VALUE", {"run": "latent", "conditions": ["GENDER"]}),
         ("is another one", {"run": "latent", "conditions": ["GENDER=Q"]}),
+        ("is no number", {"run": "latent", "conditions": ["birth_year=long ago"]}),
     ]
     for said, ask in wrong:
-        with pytest.raises(ConfigError, match=said):
-            tawt.generate(work, subjects=3, out=work.parent / "latent_wrong", most=30, **ask)
+        for dry in (True, False):
+            with pytest.raises(ConfigError, match=said):
+                tawt.generate(work, subjects=3, out=work.parent / "latent_wrong", most=30, dry_run=dry, **ask)
 
 
 def test_a_gate_refuses_unless_it_is_named(work: Path) -> None:
