@@ -31,7 +31,8 @@ _OF_TASK = ("trtr", "tstr", "ratio", "kept", "trts", "augmented", "importances")
 _WORDS = {"passed": "passed", "failed": "failed", "cannot tell": "open"}
 _MADE = {"control": "control", "run": "run", "prior": "prior of latents", "model": "weights", "seed": "seed",
          "n_train": "people it was learned from", "n_subjects": "records", "n_events": "events", "tawt": "tawt",
-         "n_rejected": "records left out", "n_dropped": "events dropped", "n_clipped": "numbers moved"}  # fmt: skip
+         "n_rejected": "records left out", "n_dropped": "events dropped", "n_clipped": "numbers moved",
+         "refused_before": "sets of the same source that a gate refused before"}  # fmt: skip
 
 
 def page(found: Assessed, vocabulary: Vocabulary) -> str:

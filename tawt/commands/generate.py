@@ -45,6 +45,7 @@ from tawt.synthesis.conditions import asked
 from tawt.synthesis.controls import CONTROLS
 from tawt.synthesis.parts import Making, Tally, draw_parts
 from tawt.synthesis.published import Judge, published_set
+from tawt.synthesis.refusals import Refusals
 from tawt.synthesis.source import PRIORS, Drawing, source_of
 from tawt.synthesis.validity import Rules
 from tawt.synthesis.written import first_id, write_about
@@ -179,6 +180,7 @@ def generate(
     key = digest([about, train.fingerprint(), base, shares, pipeline.splits.seed, held.ranges])
     in_use = ConfigError(str(target), "is being written by another process, expected to write it alone",
                          "wait for it, or choose another with `--out DIR`")  # fmt: skip
+    refusals = Refusals.of(workspace, about)
     making = Making(draw=source.draw, rules=held, base=base, shares=shares, seed=pipeline.splits.seed)
     began = time.perf_counter()
     with made_folder(target.parent), alone_at(target, in_use):
@@ -198,10 +200,15 @@ def generate(
             _workspace_of, parts, target, pipeline, dataset, threads=threads, memory_limit=memory_limit, tell=tell
         )
         try:
-            verdicts = published_set(target, make_set, about, judge or privacy_judge(dataset), publish_anyway)
+            verdicts = published_set(
+                target, make_set, about, judge or privacy_judge(dataset), publish_anyway, key=key, refusals=refusals
+            )
         except PrivacyError:
             remove(parts)  # what is refused does not stay beside the place that it was refused
             raise
+        if n_refused := refusals.n:
+            what = f"refused before, of {refusals.source}: {n_refused:,}; `{PROVENANCE}` tells it too"
+            tell({"event": "note", "text": what})
         if doubt := unsure(verdicts):
             tell({"event": "note", "text": doubt})
         remove(parts)

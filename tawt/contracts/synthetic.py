@@ -13,6 +13,9 @@ ASSESSMENT = "assessment"
 SYNTHETIC_SETS = "synthetic"
 """Folder of a workspace for synthetic sets made of it; they may lie anywhere else too."""
 
+REFUSED = "refused"
+"""Folder of a workspace that tells which sets made of it a gate refused: a folder a run or control, a file a set."""
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -13,6 +13,7 @@ from tawt.files import whole_folder, write_sealed
 from tawt.privacy.verdict import REAL_PEOPLE
 from tawt.seals import sha256_file
 from tawt.shell import shell_line
+from tawt.synthesis.refusals import Refusals
 from tawt.synthesis.written import data_files
 
 Judge = Callable[[Path], Sequence[Verdict]]
@@ -20,8 +21,9 @@ Judge = Callable[[Path], Sequence[Verdict]]
 
 
 def published_set(
-    target: Path, make: Callable[[Path], None], about: dict[str, Any], judge: Judge, publish_anyway: Collection[str]
-) -> Sequence[Verdict]:
+    target: Path, make: Callable[[Path], None], about: dict[str, Any], judge: Judge, publish_anyway: Collection[str], *,
+    key: str, refusals: Refusals,
+) -> Sequence[Verdict]:  # fmt: skip
     """Make a set aside, ask the gates, and publish it by a rename.
 
     Args:
@@ -30,6 +32,8 @@ def published_set(
         about: What `provenance.json` says.
         judge: What is asked.
         publish_anyway: Gates that may refuse it.
+        key: A hash of all that its records hang on.
+        refusals: Which sets of the same source were refused.
 
     Raises:
         PrivacyError: A gate refuses it.
@@ -42,15 +46,21 @@ def published_set(
         verdicts = [*{one.gate: one for one in (*judge(aside), *_by_making(about))}.values()]
         refused = [one for one in verdicts if not one.passed]
         if against := [one for one in refused if one.gate not in publish_anyway]:
+            untold = ""
+            try:
+                refusals.add(key, about, (one.gate for one in against))
+            except OSError:
+                untold = f" (which could not be noted in {refusals.folder})"
             raise PrivacyError(
-                str(target), f"is not published: {'; '.join(f'{one.gate} ({one.text})' for one in against)}, expected "
-                "all gates to pass it",
+                str(target), f"is not published: {'; '.join(f'{one.gate} ({one.text})' for one in against)}{untold}, "
+                "expected all gates to pass it",
                 f"train on more people or for less long; `{_anyway(against)}` publishes it with this verdict",
             )  # fmt: skip
         told = {
             "published": True,
             "verdicts": [asdict(one) for one in verdicts],
             "published_anyway": [one.gate for one in refused],
+            "refused_before": refusals.n,
         }
         write_sealed(aside / PROVENANCE, about | told)
     return verdicts

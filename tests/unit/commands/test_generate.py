@@ -31,6 +31,7 @@ MODEL = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16}
 BATCHING = {"tokens_per_batch": 1024, "max_length": 256}
 TRAIN = {"max_steps": 4, "threads": 1, "validate_every": 0, "checkpoint_every": 4}
 ONE = {"threads": 1, "memory_limit": "500MB"}
+NO = Verdict("near copies", False, "some are", "failed")
 
 
 @pytest.fixture(scope="module")
@@ -271,6 +272,33 @@ def test_a_gate_refuses_unless_it_is_named(work: Path) -> None:
     assert told["published_anyway"] == ["copies", "real people"] and len(result.verdicts) == 3
     few = [one for one in told["raw"].values() if one.get("few")]
     assert all(set(one) == {"repair", "few"} for one in few), "of copies no count of few people is told"
+
+
+def test_a_set_tells_how_many_were_refused_before(work: Path, tmp_path: Path) -> None:
+    """Seed after seed until a gate passes is seen: by the set that passes, for ever, of the same control alone; the
+    same set refused twice is one. A refusal that cannot be noted is said, and is one all the same."""
+    work, seeds = Path(shutil.copytree(work, tmp_path / "w", ignore=shutil.ignore_patterns("refused"))), [1, 2, 2]
+    ask = {"subjects": 4, "control": "markov", **ONE}
+
+    def told(name: str, **more) -> int:
+        folder = tawt.generate(work, **ask | more, out=tmp_path / name, judge=lambda folder: []).folder
+        return json.loads((folder / "provenance.json").read_text())["refused_before"]
+
+    for seed in seeds:
+        with pytest.raises(PrivacyError, match="near copies"):
+            tawt.generate(work, **ask, seed=seed, out=tmp_path / "no", judge=lambda folder: [NO])
+    assert not (tmp_path / "no").exists() and told("three", seed=3) == 2 and told("other", control="marginals") == 0
+    files = sorted((work / "refused" / "markov").glob("*.json"))
+    assert sorted(json.loads(path.read_text())["seed"] for path in files) == [1, 2]
+    assert [one for one in check(work) if not one.ok] == []
+    files[0].write_text(files[0].read_text().replace("near", "far"))
+    (wrong,) = [one for one in check(work) if not one.ok]
+    assert wrong.check == "refused sets" and files[0].name in wrong.detail and told("four", seed=4) == 2
+    shutil.rmtree(work / "refused")
+    (work / "refused").write_text("")
+    with pytest.raises(PrivacyError, match="could not be noted"):
+        tawt.generate(work, **ask, seed=5, out=tmp_path / "no", judge=lambda folder: [NO])
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".no.p")]
 
 
 def test_of_copies_no_count_of_few_is_told(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
