@@ -115,7 +115,10 @@ def log_likelihoods(decoder: LoadedDecoder, cohort: Cohort, time_origin: str, ca
 def _cost(decoder: LoadedDecoder, host: HostBatch) -> float:
     """Return what the parts of one record cost, nats."""
     encoder = decoder.encoder
-    targets = next_event.make_targets(host, decoder.vocabulary, decoder.heads.knots)
+    heads = decoder.heads
+    targets = next_event.make_targets(
+        host, decoder.vocabulary, heads.knots, heads.told_types, by_clock=heads.n_hours > 0
+    )  # fmt: skip
     tokens = encoder.closed(*encoder.opened(host.tensors())).tokens
     tables = encoder.embedding.data_type.weight, encoder.embedding.value.category_rows
     sums = next_event.loss_sums(decoder.heads, tables, tokens, targets, _PARTS)

@@ -89,6 +89,10 @@ class NextTargets:
     """`(s,)`, that `Step`."""
     step_timed: Tensor
     """`(s,)` bool, whether a timed event came by then."""
+    step_least: Tensor
+    """`(s,)`, the first data_type that an event of the same moment can have."""
+    step_ages: Tensor
+    """`(s, r)` float32, hours since each of the decoder's `told_types` came last; -1 where it never did."""
     before: Tensor
     """`(k,)`, the token before each triplet."""
     step: Tensor
@@ -101,6 +105,8 @@ class NextTargets:
     """`(k,)`, its data_type."""
     type_least: Tensor
     """`(k,)`, the first data_type that it can have, for those of one moment come in their order."""
+    type_ages: Tensor
+    """`(k, r)` float32, as `step_ages`, but of when the triplet comes."""
     status_is: Tensor
     """`(k,)`, its status."""
     last: Tensor

@@ -38,8 +38,19 @@ WHOLE = 128
 """Triplets come in multiples of this, as tiles of attention do."""
 _LISTS = ("type", "value", "token", "category", "status", "summary")
 _NEXT = {
-    "steps": ("step_at", "step_is", "step_timed"),
-    "events": ("before", "step", "gap_hours", "minute", "type_is", "type_least", "status_is", "last", "age_hours"),
+    "steps": ("step_at", "step_is", "step_timed", "step_least", "step_ages"),
+    "events": (
+        "before",
+        "step",
+        "gap_hours",
+        "minute",
+        "type_is",
+        "type_least",
+        "type_ages",
+        "status_is",
+        "last",
+        "age_hours",
+    ),
     "gaps": ("gap_at", "gap_is", "gap_whole", "gap_marks"),
     "numbers": ("number_at", "number_low", "number_high"),
     "named": ("category_at", "category_is"),

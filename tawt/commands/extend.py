@@ -214,7 +214,8 @@ def _counted(dataset: TripletDataset, config: PretrainConfig) -> dict[str, Tenso
 def _config(saved: Saved, new: Vocabulary) -> PretrainConfig:
     """Return the run's config, which says now what it left to its vocabulary.
 
-    The readout keeps its data_types, by name, and as many more are forecast as are new.
+    The readout keeps its data_types, by name, and as many more are forecast as are new. Of which data_types a decoder
+    is told how due they are stays as it was.
     """
     config, old = saved.config, saved.vocabulary
     model, objective = config.model, config.objective
@@ -224,7 +225,8 @@ def _config(saved: Saved, new: Vocabulary) -> PretrainConfig:
     n_numbers = int((new.n_bins > 0).sum() - (old.n_bins > 0).sum())
     n_types = max(objective.forecast.n_types, len(forecast_types(old, objective.forecast.n_types)) + n_numbers)
     forecast = objective.forecast.model_copy(update={"n_types": n_types})
-    objective = objective.model_copy(update={"forecast": forecast})
+    following = objective.next.model_copy(update={"n_due": min(objective.next.n_due, len(old))})
+    objective = objective.model_copy(update={"forecast": forecast, "next": following})
     return config.model_copy(update={"model": model, "objective": objective})
 
 

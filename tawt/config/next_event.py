@@ -38,6 +38,9 @@ class NextConfig(Section):
     n_hours: int = Field(0, ge=0, le=MOST_WHOLE)
     """Whole hours up to which a gap may also be told by the minute of the hour at which it ends, as charting keeps to
     the clock; 0 = log-normals alone. Goes with `minute` in `model.time`."""
+    n_due: int = Field(0, ge=0, le=4096)
+    """Data_types, the most frequent ones, of which it is told how long ago each came last, so that what is measured
+    twice a day comes twice a day; 0 = none."""
     n_numbers: int = Field(6, ge=1, le=256)
     """Logistics in the mixture of numbers."""
 

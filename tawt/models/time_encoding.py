@@ -12,6 +12,8 @@ from tawt.batching.gaps import PERIODS
 from tawt.config.model import CalendarConfig, ModelConfig, WavelengthsConfig
 from tawt.contracts.dataset import US_PER_HOUR
 
+MINUTES = 60
+"""Of the hour."""
 TIME_NORM = 0.3
 """Length of a time's vector at the start, in units where a data_type's is 4: when comes after what."""
 
@@ -138,13 +140,13 @@ class Minute(nn.Module):
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
-        self.of = nn.Embedding(60, d_model)
+        self.of = nn.Embedding(MINUTES, d_model)
         nn.init.normal_(self.of.weight, std=TIME_NORM * d_model**-0.5)
 
     def forward(self, hours: Tensor, clock_hours: Tensor) -> Tensor:
         """`(t,)` float64 hours since an origin that is `(t, 3)` hours into its day, week and year -> `(t, d_model)`."""
-        minutes = ((clock_hours[:, 0] + hours) * 60 + 1e-6).floor()
-        out: Tensor = self.of(torch.remainder(minutes, 60).long())
+        minutes = ((clock_hours[:, 0] + hours) * MINUTES + 1e-6).floor()
+        out: Tensor = self.of(torch.remainder(minutes, MINUTES).long())
         return out
 
 
@@ -160,17 +162,17 @@ class Gaps(nn.Module):
 
     def of_events(self, gap_hours: Tensor) -> Tensor:
         """`(t,)` float32 hours since the previous event -> `(t, d_model)`."""
-        return self.event(_log_minutes(gap_hours))
+        return self.event(log_minutes(gap_hours))
 
     def of_types(self, type_gap_hours: Tensor) -> Tensor:
         """`(n,)` float32 hours since the previous event of the data_type, below 0 for none -> `(n, d_model)`."""
-        earlier = self.same_type(_log_minutes(type_gap_hours.clamp_min(0)))
+        earlier = self.same_type(log_minutes(type_gap_hours.clamp_min(0)))
         return torch.where((type_gap_hours < 0)[:, None], self.no_same_type, earlier)
 
 
-def _log_minutes(hours: Tensor) -> Tensor:
-    """log1p of minutes over its value at a year: about 0..1, and still sharp at a minute."""
-    return torch.log1p(hours * 60) / math.log1p(60 * 24 * 365)
+def log_minutes(hours: Tensor) -> Tensor:
+    """log1p of minutes over its value at a year, float32: about 0..1, and still sharp at a minute."""
+    return torch.log1p(hours.float() * MINUTES) / math.log1p(MINUTES * 24 * 365)
 
 
 class TimeEncoding(nn.Module):

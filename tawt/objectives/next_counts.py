@@ -31,6 +31,7 @@ def count_next(
     sample: Iterable[HostBatch],
     vocabulary: Vocabulary,
     shares: tuple[Tensor, Tensor, Tensor],
+    n_due: int,
 ) -> Counted:
     """Count what the heads start at.
 
@@ -40,12 +41,14 @@ def count_next(
         sample: The first batches of training, simultaneous triplets in the order of their data_types.
         vocabulary: Of the dataset.
         shares: Log shares of data_types, statuses and categories, see `Baselines`.
+        n_due: See `NextConfig`.
     """
     knots = torch.from_numpy(_knots(shards, people, vocabulary))
+    none = torch.zeros(0, dtype=torch.int64)
     steps, logs, resolution = np.ones((2, len(Step))), [np.zeros(0)], 0
     whole = np.ones(MOST_WHOLE)
     for batch in sample:
-        targets = make_targets(batch, vocabulary, knots)
+        targets = make_targets(batch, vocabulary, knots, none, by_clock=False)
         at = targets.step_timed.numpy().astype(np.int64) * len(Step) + targets.step_is.numpy()
         steps += np.bincount(at, minlength=steps.size).reshape(steps.shape)
         hours = targets.gap_whole.numpy()
@@ -69,6 +72,7 @@ def count_next(
         log_type=shares[0],
         log_status=shares[1],
         log_category=shares[2],
+        told_types=shares[0].topk(min(n_due, len(vocabulary))).indices.sort().values,
     )
 
 

@@ -17,10 +17,12 @@ from tawt.batching.host import HostBatch
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.models.decoder.gaps import MINUTES, US_PER_MINUTE, whole_hours
+from tawt.models.decoder.due import NEVER, ages
+from tawt.models.decoder.gaps import US_PER_MINUTE, whole_hours
 from tawt.models.decoder.heads import Counted, NextHeads, Step, ranks
 from tawt.models.decoder.mixtures import gap_log_chance, rank_log_density
 from tawt.models.decoder.schedule import Schedule
+from tawt.models.time_encoding import MINUTES
 from tawt.objectives.losses import cross_entropy, ragged_cross_entropy
 
 RANK_WIDTH = 2 * math.sqrt(3)
@@ -29,7 +31,9 @@ MOST_LOGITS = 1 << 24
 """Logits over data_types that are made at once; more are made again in the backward pass."""
 
 
-def make_targets(batch: HostBatch, vocabulary: Vocabulary, knots: Tensor) -> NextTargets:
+def make_targets(
+    batch: HostBatch, vocabulary: Vocabulary, knots: Tensor, told_types: Tensor, *, by_clock: bool
+) -> NextTargets:
     """Say what follows each token.
 
     Not asked are the first timed event of a window that begins within a record, and the end of one that ends there.
@@ -38,6 +42,8 @@ def make_targets(batch: HostBatch, vocabulary: Vocabulary, knots: Tensor) -> Nex
         batch: Simultaneous triplets in the order of their data_types; with `begins` and `ends`.
         vocabulary: Of the dataset.
         knots: `(v, KNOTS)`, see `Counted`.
+        told_types: `(r,)`, see `Counted`.
+        by_clock: Whether gaps are told by the clock, for which marks are made.
     """
     assert batch.begins is not None and batch.ends is not None
     n = batch.n_tokens
@@ -73,15 +79,23 @@ def make_targets(batch: HostBatch, vocabulary: Vocabulary, knots: Tensor) -> Nex
     named = np.flatnonzero((status == ValueStatus.CATEGORY) & (own >= 0) & (vocabulary.n_categories[kind] > 0))
     later = np.flatnonzero(step[at] == Step.LATER)
     from_minute, to_minute = (torch.from_numpy(x[at[later]]) for x in ((clock - since) // US_PER_MINUTE, minutes))
-    marks = _marks(document, minutes, timed & (step == Step.LATER), opening[:-1], at[later], from_minute)
+    marks = torch.zeros(len(later), MINUTES, 0)
+    if by_clock:
+        marks = _marks(document, minutes, timed & (step == Step.LATER), opening[:-1], at[later], from_minute)
+    came, came_in_all = ages(batch.data_type, batch.time, batch.bounds, told_types.numpy())
+    has_timed = first < batch.bounds[1:]
+    final = batch.bounds[1:][ended] - 1
+    now = np.concatenate([np.where(timed, batch.time - since, 0)[at], np.where(has_timed[ended], batch.time[final], 0)])
+    reached = np.concatenate([np.where(timed, kinds[place - 1], 0)[at], np.where(has_timed[ended], kinds[final], 0)])
     low, high = ranks(knots, torch.from_numpy(kind[number]), torch.from_numpy(batch.value[at[number]]))
     arrays: dict[str, NDArray[Any]] = {
         "step_at": np.concatenate([before[at], end_token]),
         "step_is": np.concatenate([step[at], np.full(len(ended), Step.END)]),
-        "step_timed": np.concatenate([timed[at], (first < batch.bounds[1:])[ended]]),
+        "step_timed": np.concatenate([timed[at], has_timed[ended]]),
+        "step_least": reached, "step_ages": _hours(now, np.concatenate([came[at], came_in_all[ended]])),
         "before": before[at], "step": step[at], "gap_hours": gap[at],
         "minute": np.where(batch.is_static, 0, minutes % MINUTES)[at], "type_is": kind,
-        "type_least": least[at], "status_is": status,
+        "type_least": least[at], "type_ages": _hours(batch.time[at], came[at]), "status_is": status,
         "last": np.where(last >= 0, last + document + 1, 0)[at], "age_hours": age[at],
         "gap_at": later, "gap_is": gap[at[later]],
         "number_at": number, "category_at": named, "category_is": own[named],
@@ -104,6 +118,11 @@ def _marks(
     before = torch.from_numpy((np.cumsum(moments) - 2)[asked])
     marks = schedule.of(before.clamp_min(0)).marks(now)
     return marks.masked_fill_(torch.from_numpy(opening[asked])[:, None, None], 0.0)
+
+
+def _hours(time: NDArray[np.int64], came: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Hours from when each data_type came to times `(m,)`, `(m, r)`; -1 where it never did."""
+    return np.where(came > NEVER, np.maximum(time[:, None] - came, 0) / US_PER_HOUR, -1).astype(np.float32)
 
 
 def _last_of_type(batch: HostBatch) -> NDArray[np.int64]:
@@ -140,7 +159,8 @@ def loss_sums(
     known = t.type_is.clamp_min(0)
     typed = heads.typed(after, known, table, take(t.last), t.age_hours)
     if "step" in parts:
-        sums["step"] = cross_entropy(heads.steps(take(t.step_at), t.step_timed), t.step_is)
+        own = heads.steps(take(t.step_at), t.step_timed, table, t.step_least, t.step_ages)
+        sums["step"] = cross_entropy(own, t.step_is)
     if "gap" in parts:
         asked = t.gap_is != NOT_ASKED
         hours = torch.where(asked, t.gap_is, 1.0)
@@ -148,7 +168,7 @@ def loss_sums(
         chance = told.log_chance(hours, heads.resolution, t.minute[t.gap_at], t.gap_whole)
         sums["gap"] = -torch.where(asked, chance, 0.0).sum()
     if "next_type" in parts:
-        sums["next_type"] = _type_sum(heads, after, table, t.type_is, t.type_least)
+        sums["next_type"] = _type_sum(heads, after, table, t.type_is, t.type_least, t.type_ages)
     if "next_status" in parts:
         sums["next_status"] = cross_entropy(heads.what.statuses(typed, known), t.status_is)
     if "next_number" in parts:
@@ -164,16 +184,16 @@ def loss_sums(
     return sums
 
 
-def _type_sum(heads: NextHeads, after: Tensor, table: Tensor, truth: Tensor, least: Tensor) -> Tensor:
-    def cost(states: Tensor, table: Tensor, truth: Tensor, least: Tensor) -> Tensor:
-        return cross_entropy(heads.types(states, table, least), truth)
+def _type_sum(heads: NextHeads, after: Tensor, table: Tensor, *asked: Tensor) -> Tensor:
+    def cost(states: Tensor, table: Tensor, truth: Tensor, least: Tensor, ages: Tensor) -> Tensor:
+        return cross_entropy(heads.types(states, table, least, ages), truth)
 
     rows = max(1, MOST_LOGITS // len(table))
     if len(after) <= rows:
-        return cost(after, table, truth, least)
+        return cost(after, table, *asked)
     each = [
         checkpoint(cost, states, table, *own, use_reentrant=False)
-        for states, *own in zip(after.split(rows), truth.split(rows), least.split(rows), strict=True)
+        for states, *own in zip(after.split(rows), *(x.split(rows) for x in asked), strict=True)
     ]
     return torch.stack(each).sum()
 

@@ -100,7 +100,9 @@ class Preparer:
         if objective.next.weight:
             counted = self.baselines.next
             assert counted is not None
-            following = next_event.make_targets(batch, vocabulary, counted.knots)
+            following = next_event.make_targets(
+                batch, vocabulary, counted.knots, counted.told_types, by_clock=objective.next.n_hours > 0
+            )
             counts |= next_event.counts(following)
             baseline |= next_event.baseline_sums(counted, following, vocabulary)
         whole = batch

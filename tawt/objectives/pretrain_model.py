@@ -100,6 +100,12 @@ class PretrainModel(nn.Module):
             assert b.next is not None
             self.heads.next.start_at(b.next)
 
+    def kept(self, baselines: Baselines) -> Baselines:
+        """Return what was counted, told in what the heads tell; see `NextHeads.kept`."""
+        if self.heads.next is None or baselines.next is None:
+            return baselines
+        return replace(baselines, next=self.heads.next.kept(baselines.next))
+
     def prepare(self, device: torch.device, dtype: torch.dtype, **how: Any) -> dict[str, str]:
         """Set how it computes; see `Encoder.prepare`. What lies behind the blocks is compiled as the embedding is."""
         self._after = torch.compile(_after) if how.get("compiled") and how.get("filled") else _after

@@ -172,6 +172,8 @@ def ready(setup: Setup, start: Saved | None = None, reader: Saved | None = None)
         load_weights(model, checkpoint.folder / WEIGHTS)
     elif start is not None:
         setup.note(start_from(start, model, config))
+    for prepare in setup.prepare:
+        prepare.baselines = model.kept(prepare.baselines)
     model.to(device=compute.device)
     model.prepare(
         compute.device,

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.models.decoder.mixtures import chosen, gap_log_chance, gap_place, gaps_longer
+from tawt.models.time_encoding import MINUTES
 
-MINUTES = 60
 US_PER_MINUTE = US_PER_HOUR // MINUTES
 
 

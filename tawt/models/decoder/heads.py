@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import torch
@@ -14,11 +13,12 @@ from tawt.config.model import ModelConfig
 from tawt.config.next_event import NextConfig
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.models.decoder.gaps import MINUTES, GapOutputs
+from tawt.models.decoder.due import Due
+from tawt.models.decoder.gaps import GapOutputs
 from tawt.models.decoder.mixtures import NARROW_GAP, NARROW_RANK
 from tawt.models.decoder.schedule import N_MARKS
 from tawt.models.heads import ReconstructionHeads, zeroed
-from tawt.models.time_encoding import ScalarNetwork
+from tawt.models.time_encoding import MINUTES, ScalarNetwork, log_minutes
 
 
 class Step(IntEnum):
@@ -40,6 +40,8 @@ KNOTS = 257
 
 GAPS = 129
 """Points of the distribution of gaps."""
+_RAREST = -30.0
+"""Log chance of what cannot come, where none at all would not be a number."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Counted:
     """`(v, 10)`."""
     log_category: Tensor
     """`(n_category_rows,)`."""
+    told_types: Tensor
+    """`(r,)`, data_types of which it is told how long ago each came last, ascending."""
 
 
 class NextHeads(nn.Module):
@@ -85,6 +89,9 @@ class NextHeads(nn.Module):
         self.n_gaps, self.n_numbers, self.n_hours = how.n_gaps, how.n_numbers, how.n_hours
         self.step = zeroed(nn.Linear(d_model, len(Step), bias=False))
         self.step_bias = nn.Parameter(torch.zeros(2, len(Step)))
+        n_due = min(how.n_due, v)
+        self.due = Due(d_model) if n_due else None
+        self.of_due = zeroed(nn.Linear(d_model, 1, bias=False)) if n_due else None
         self.gap = nn.Linear(d_model, 3 * how.n_gaps)
         # by the clock, see `GapOutputs`
         self.minute = nn.Linear(d_model, 1 + MINUTES + how.n_hours) if how.n_hours else None
@@ -108,7 +115,8 @@ class NextHeads(nn.Module):
                 nn.init.zeros_(one)
             nn.init.ones_(self.of_marks.bias)
         nn.init.normal_(self.of_step.weight, std=d_model**-0.5)
-        # what numbers and gaps are told in: kept as weights are, but not learned
+        # what numbers and gaps are told in, and of which data_types: kept as weights are, but not learned
+        self.told_types = nn.Parameter(torch.arange(n_due), requires_grad=False)
         self.knots = nn.Parameter(torch.zeros(v, KNOTS), requires_grad=False)
         self.resolution = nn.Parameter(torch.ones((), dtype=torch.float64), requires_grad=False)
 
@@ -123,8 +131,13 @@ class NextHeads(nn.Module):
         self.number_bias.weight.copy_(_spread(torch.linspace(0, 1, GAPS), self.n_numbers, NARROW_RANK))
         bins = torch.zeros(len(self.knots), 1)
         self.what.start_at(counted.log_type, counted.log_category, counted.log_status, bins, bins[:, 0])
+        self.told_types.copy_(counted.told_types)
         self.knots.copy_(counted.knots)
         self.resolution.fill_(counted.resolution)
+
+    def kept(self, counted: Counted) -> Counted:
+        """Return what was counted, told in what these heads tell: weights of another run may have been put in."""
+        return replace(counted, knots=self.knots.detach().cpu(), told_types=self.told_types.cpu())
 
     def told(self, z: Tensor) -> Tensor:
         """Return what is added to every token of a record, `(d, width)` -> `(d, d_model)`."""
@@ -132,9 +145,23 @@ class NextHeads(nn.Module):
         told: Tensor = self.of_latent(z)
         return told
 
-    def steps(self, states: Tensor, timed: Tensor) -> Tensor:
-        """Logits over `Step`, `(m, d_model)` and whether a timed event came already `(m,)` -> `(m, 4)` float32."""
+    def steps(self, states: Tensor, timed: Tensor, table: Tensor, least: Tensor, age_hours: Tensor) -> Tensor:
+        """Logits over `Step`, `(m, 4)` float32.
+
+        An event of the same moment is the likelier the more data_types are due that can still come in it.
+
+        Args:
+            states: `(m, d_model)`.
+            timed: `(m,)` bool, whether a timed event came already.
+            table: `(v, d_model)`, the encoder's.
+            least: `(m,)`, the first data_type that the same moment can have.
+            age_hours: `(m, r)` float32, how long ago each of `told_types` came last; below 0 where it never did.
+        """
         logits = self.step(states).float() + self.step_bias.float()[timed.long()]
+        if self.due is not None and self.of_due is not None:
+            due = self.due(states, table[self.told_types], age_hours) + self.what.type_bias[self.told_types].float()
+            due = due.masked_fill(self.told_types < least[:, None], _RAREST).logsumexp(1, keepdim=True)
+            logits = logits + functional.pad(due * self.of_due(states).float(), (Step.SAME, len(Step) - Step.SAME - 1))
         never = timed[:, None] & (torch.arange(len(Step), device=states.device) == Step.STATIC)
         return logits.masked_fill(never, -torch.inf)
 
@@ -162,9 +189,15 @@ class NextHeads(nn.Module):
         known = states + when
         return known + self.outer(functional.gelu(self.inner(known)))
 
-    def types(self, after: Tensor, table: Tensor, least: Tensor) -> Tensor:
-        """Logits over data_types, `(m, v)`; none of those below the first that can come, `(m,)`."""
+    def types(self, after: Tensor, table: Tensor, least: Tensor, age_hours: Tensor) -> Tensor:
+        """Logits over data_types, `(m, v)`; none of those below the first that can come, `(m,)`.
+
+        `age_hours` is as in `steps`, but of when the event comes.
+        """
         logits = self.what.types(after, table)
+        if self.due is not None:
+            due = self.due(after, table[self.told_types], age_hours)
+            logits = logits + torch.zeros_like(logits, dtype=due.dtype).index_copy(1, self.told_types, due)
         return logits.masked_fill(torch.arange(len(table), device=logits.device) < least[:, None], -torch.inf)
 
     def typed(self, after: Tensor, data_type: Tensor, table: Tensor, last: Tensor, age_hours: Tensor) -> Tensor:
@@ -210,11 +243,6 @@ def ranks(knots: Tensor, data_type: Tensor, value: Tensor) -> tuple[Tensor, Tens
     equal = right > left + 1  # several knots are this number
     first, last = left / (KNOTS - 1), (right - 1) / (KNOTS - 1)
     return torch.where(equal, first, between), torch.where(equal, last, between)
-
-
-def log_minutes(hours: Tensor) -> Tensor:
-    """log1p of minutes over its value at a year, float32: about 0..1, and still sharp at a minute."""
-    return torch.log1p(hours.float() * 60) / math.log1p(60 * 24 * 365)
 
 
 def _spread(quantiles: Tensor, n: int, narrowest: float) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -19,20 +18,16 @@ from tawt.contracts.dataset import SPECIAL_CODES, US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.drawn import Drawn
-from tawt.models.decoder.gaps import MINUTES, US_PER_MINUTE
+from tawt.models.decoder.gaps import US_PER_MINUTE
 from tawt.models.decoder.heads import NextHeads, Step
 from tawt.models.decoder.mixtures import choose, draw_rank
+from tawt.models.decoder.progress import Progress
 from tawt.models.decoder.reading import Reading
-from tawt.models.decoder.schedule import Schedule
 from tawt.models.encoder import Encoder
+from tawt.models.time_encoding import MINUTES
 
-NONE = -(1 << 62)
-"""us: no time; a record may begin before the moment that times count from."""
 MOST_GAP = 200 * 8766 * US_PER_HOUR
 """us: no gap is longer than two centuries."""
-_OF_RECORDS = (
-    "clock", "kind", "timed", "time", "before", "last_at", "last_time", "earlier_time", "_has_before", "_asked", "_end",
-)  # fmt: skip
 _SPARE = 0.75  # where no more of the records go on, those that have ended are let go
 _STEP, _GAP, _TYPE, _STATUS, _VALUE = range(5)
 Snap = Callable[[Ints, NDArray[np.float32]], NDArray[np.float32]]
@@ -89,50 +84,13 @@ class Sampler:
         with torch.no_grad():
             self.reading = Reading(encoder, prompts, None if z is None else heads.told(z))
         b = prompts.n_documents
-        self.clock = prompts.clock_hours
-        self._has_before = torch.zeros(b, dtype=torch.bool)
         self.alive = torch.ones(b, dtype=torch.bool)
         """Of all records, also those that are let go."""
         self._row = torch.arange(b)
         """Which record each row is."""
-        self.timed = torch.zeros(b, dtype=torch.bool)
-        self.kind = torch.full((b,), -1)
-        """Data_type of the last event; -1 = there is none."""
-        self.time = torch.zeros(b, dtype=torch.int64)
-        """us since the origin of the last timed event."""
-        self.before = torch.zeros(b, dtype=torch.int64)
-        """us of the moment before that of the last event."""
-        self.last_at = torch.full((b, v), -1, dtype=torch.int32)
-        """Token of the last triplet of each data_type."""
-        self.last_time = torch.zeros(b, v, dtype=torch.int64)
-        self.earlier_time = torch.full((b, v), NONE, dtype=torch.int64)
-        """us of the last triplet of each data_type at an earlier moment; `NONE` = there is none."""
+        self.progress = Progress.known(prompts, v)
         self._asked = torch.full((b,), asked)
         self._end = (prompts.end_hours * US_PER_HOUR).round().long()
-        self._known(prompts)
-
-    def _known(self, prompts: PackedBatch) -> None:
-        us = (prompts.hours * US_PER_HOUR).round().long()
-        bounds = prompts.cu_seqlens.tolist()
-        document = torch.arange(len(self.timed)).repeat_interleave(prompts.cu_seqlens.diff())
-        own, at = torch.unique_consecutive(torch.stack([document, us])[:, ~prompts.is_static], dim=1)
-        minutes = (at + self._clock()[own]) // US_PER_MINUTE
-        self.schedule = Schedule.known(len(self.timed), own.numpy(), minutes.numpy())
-        for i, (a, end) in enumerate(pairwise(bounds)):
-            kinds, still = prompts.data_type[a:end], prompts.is_static[a:end]
-            self.kind[i] = kinds[-1] if end > a else -1
-            self.last_at[i].scatter_reduce_(0, kinds, torch.arange(1, end - a + 1, dtype=torch.int32), "amax")
-            self.last_time[i].scatter_reduce_(0, kinds, us[a:end], "amax", include_self=False)
-            timed = (~still).nonzero()[:, 0]
-            if not len(timed):
-                continue
-            self.timed[i] = True
-            self.time[i] = us[a + timed[-1]]
-            earlier = us[a:end][timed] < self.time[i]
-            if bool(earlier.any()):
-                self._has_before[i] = True
-                self.before[i] = us[a:end][timed][earlier][-1]
-                self.earlier_time[i].scatter_reduce_(0, kinds[timed][earlier], us[a:end][timed][earlier], "amax")
 
     def branched(
         self, records: Tensor, words: NDArray[np.uint64], until: Ints | None = None, *, suppressed: bool = False
@@ -150,14 +108,12 @@ class Sampler:
         other.words, other.suppressed = words, suppressed
         other.until = torch.from_numpy(until) if until is not None else None
         other.alive, other._row = self.alive[records].clone(), torch.arange(len(records))
-        other._narrow(records)
+        other._keep(records)
         return other
 
-    def _narrow(self, rows: Tensor) -> None:
-        """Leave some of the rows."""
-        for name in _OF_RECORDS:
-            setattr(self, name, getattr(self, name)[rows].clone())
-        self.schedule = self.schedule.of(rows)
+    def _keep(self, rows: Tensor) -> None:
+        self.progress = self.progress.of(rows)
+        self._asked, self._end = self._asked[rows], self._end[rows]
 
     @torch.no_grad()
     def events(self, most: int) -> Iterator[Drawn]:
@@ -174,47 +130,45 @@ class Sampler:
                 self.reading = self.reading.of(rows)
                 self._row, self.words = self._row[rows], self.words[rows.numpy()]
                 self.until = self.until[rows] if self.until is not None else None
-                self._narrow(rows)
+                self._keep(rows)
                 drawn = drawn.of(rows.numpy())
             states = self._read(drawn)
 
     def _draw(self, states: Tensor, number: int) -> Drawn:
-        heads, table, b = self.heads, self.encoder.embedding.data_type.weight, len(states)
+        heads, table, so_far = self.heads, self.encoder.embedding.data_type.weight, self.progress
         waited = self._waited() if number == 0 and self._asked.any() else None
-        now = self._clock() + self.time
-        gaps = heads.gaps(states, self.schedule.marks(now // US_PER_MINUTE) if heads.n_hours else None)
-        logits = heads.steps(states, self.timed)
+        gaps = heads.gaps(states, so_far.marks() if heads.n_hours else None)
+        ages = so_far.ages(heads.told_types, so_far.time)
+        logits = heads.steps(states, so_far.timed, table, so_far.kind * so_far.timed, ages)
         last = (~self._never & ~(self.watched & self.suppressed)).nonzero().max()
-        logits[self.kind >= last, Step.STATIC] = -torch.inf  # each comes once, in their order
+        logits[so_far.kind >= last, Step.STATIC] = -torch.inf  # each comes once, in their order
         if waited is not None:
             # by then all of that moment was known, and nothing had come since
             logits = logits.double()
             logits[self._asked, Step.SAME] = logits[self._asked, Step.STATIC] = -torch.inf
-            logits[:, Step.LATER] += gaps.log_longer(waited, now, self._resolution)
+            logits[:, Step.LATER] += gaps.log_longer(waited, so_far.now, self._resolution)
         step = torch.where(self.alive[self._row], choose(logits, self._chance(number, _STEP)), Step.END)
         later = step == Step.LATER
-        passed = torch.zeros_like(self.time) if waited is None else waited
-        gap = gaps.draw(self._two(number, _GAP), passed, now, self._resolution)
+        passed = torch.zeros_like(so_far.time) if waited is None else waited
+        gap = gaps.draw(self._two(number, _GAP), passed, so_far.now, self._resolution)
         gap = gap.clamp_max(MOST_GAP // self._resolution * self._resolution)
-        time = torch.where(step == Step.STATIC, 0, self.time + torch.where(later, gap, 0))
+        time = torch.where(step == Step.STATIC, 0, so_far.time + torch.where(later, gap, 0))
         if self.until is not None:
             beyond = (step != Step.STATIC) & (time > self.until)
             step = torch.where(beyond, Step.END, step)
         gap_hours = torch.where(later, gap / US_PER_HOUR, 0.0).float()
-        minute = (self._clock() + time) // US_PER_MINUTE % MINUTES
+        minute = so_far.at_clock(time) // US_PER_MINUTE % MINUTES
         after = heads.after(states, step, gap_hours, minute)
-        logits = heads.types(after, table, self._least(step, last)).float().masked_fill(self._never, -torch.inf)
+        logits = heads.types(after, table, so_far.least(step, last), so_far.ages(heads.told_types, time)).float()
+        logits = logits.masked_fill(self._never, -torch.inf)
         chance = logits.double().softmax(-1)
         watched = (chance * self.watched).sum(-1)
         if self.suppressed:
             logits = logits.masked_fill(self.watched, -torch.inf)
         kind = choose(logits, self._chance(number, _TYPE))
-        last = self.last_at.gather(1, kind[:, None])[:, 0].long()
-        rows = torch.arange(b)
-        age = (time - self.last_time[rows, kind]) / US_PER_HOUR
-        age = torch.where(step == Step.STATIC, 0.0, age)
-        age = torch.where(last >= 0, age, -1.0).float()
-        typed = heads.typed(after, kind, table, self.reading.states[rows, last.clamp_min(0)], age)
+        token, age = so_far.last(kind, time)
+        state = self.reading.states[torch.arange(len(kind)), token.clamp_min(0)]
+        typed = heads.typed(after, kind, table, state, age)
         status = choose(heads.what.statuses(typed, kind), self._chance(number, _STATUS))
         rank = draw_rank(heads.numbers(typed, kind, status), self._two(number, _VALUE))
         has = self._has_number[status] & (self._n_bins[kind] > 0)
@@ -245,43 +199,24 @@ class Sampler:
     def _read(self, drawn: Drawn) -> Tensor:
         step, time, kind = (torch.from_numpy(x) for x in (drawn.step, drawn.time, drawn.data_type))
         is_static, rows, b = step == Step.STATIC, torch.arange(len(step)), len(step)
-        timed, late = ~is_static & self.alive[self._row], step == Step.LATER
-        moved = timed & self.timed & late
-        self.before = torch.where(moved, self.time, self.before)
-        # the moment before is where the last one was; the first timed event has none
-        gap = torch.where(timed & (moved | self._has_before), time - self.before, 0)
-        self._has_before = self._has_before | moved
-        last = self.last_at[rows, kind].long()
-        was_timed = (last >= 0) & ~self.reading.is_static[rows, last.clamp_min(0)]
-        earlier = torch.where(
-            was_timed & timed & (self.last_time[rows, kind] < time),
-            self.last_time[rows, kind], self.earlier_time[rows, kind],
-        )  # fmt: skip
-        type_gap = torch.where((earlier != NONE) & timed, (time - earlier) / US_PER_HOUR, -1.0)
-        self.earlier_time[rows, kind] = earlier
-        self.last_at[rows, kind] = self.reading.length.int()
-        self.last_time[rows, kind] = time
-        self.kind = kind
-        self.time = torch.where(timed, time, self.time)
-        self.schedule = self.schedule.then((self._clock() + time) // US_PER_MINUTE, timed & (late | ~self.timed))
-        self.timed |= timed
+        token, _ = self.progress.last(kind, time)
+        was_static = self.reading.is_static[rows, token.clamp_min(0)]
+        self.progress, gap, type_gap = self.progress.then(
+            step, time, kind, self.reading.length, self.alive[self._row], was_static
+        )
         hours = torch.where(is_static, 0.0, time.double() / US_PER_HOUR)
         starts = torch.arange(b + 1, dtype=torch.int32)
         events = PackedBatch(
             data_type=kind, value=torch.from_numpy(drawn.value), value_token=torch.from_numpy(drawn.value_token),
             value_status=torch.from_numpy(drawn.value_status), hours=hours, is_static=is_static,
-            gap_hours=(gap / US_PER_HOUR).float(), type_gap_hours=type_gap.float(), clock_hours=self.clock,
+            gap_hours=(gap / US_PER_HOUR).float(), clock_hours=self.progress.clock,
+            type_gap_hours=torch.where(type_gap < 0, -1.0, type_gap / US_PER_HOUR).float(),
             cu_seqlens=starts, max_seqlen=1, subject_id=rows, end_hours=hours, end_time=time, n_cut=0,
         )  # fmt: skip
         layout = Layout(
             hours, is_static, torch.zeros(b), events.gap_hours, starts, tuple(range(b + 1)), rows, None, None
         )
         return self.reading.read(events, layout)
-
-    def _least(self, step: Tensor, last: Tensor) -> Tensor:
-        """Return the first data_type that can come, `(b,)`, see `NextTargets`; `last` is the last that ever does."""
-        first = torch.where(step == Step.STATIC, self.kind + 1, self.kind * self.timed)
-        return torch.where((step == Step.LATER) | (first > last), 0, first)
 
     def _chance(self, number: int, what: int, more: int = 0) -> Tensor:
         """Return `(b,)` float64 in (0, 1), of each record's own word."""
@@ -290,11 +225,7 @@ class Sampler:
 
     def _waited(self) -> Tensor:
         """Us that had passed since the last event when records were asked about."""
-        return torch.where(self._asked, (self._end - self.time).clamp_min(0), 0)
-
-    def _clock(self) -> Tensor:
-        """Return `(b,)`, us of the origin within its day."""
-        return (self.clock[:, 0] * US_PER_HOUR).round().long()
+        return torch.where(self._asked, (self._end - self.progress.time).clamp_min(0), 0)
 
     def _two(self, number: int, what: int) -> Tensor:
         return torch.stack([self._chance(number, what, i) for i in (0, 1)], 1)

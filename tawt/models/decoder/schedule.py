@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tawt.models.decoder.gaps import MINUTES
+from tawt.models.time_encoding import MINUTES
 
 AGO = (60, 120, 30, 15)
 """Minutes before a minute to come, at which there may have been a moment."""

@@ -52,7 +52,10 @@ def a_decoder(vocabulary, attention=("rotary", "decay"), seed=0):
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder, heads = Encoder(config, vocabulary).eval(), NextHeads(config, NextConfig(n_hours=2), vocabulary).eval()
+        encoder, heads = (
+            Encoder(config, vocabulary).eval(),
+            NextHeads(config, NextConfig(n_hours=2, n_due=12), vocabulary).eval(),
+        )
         v = len(vocabulary)
         knots = torch.randn(v, 257).sort(1).values
         zeros = torch.zeros(v), torch.zeros(v, 10), torch.zeros(vocabulary.n_category_rows)
@@ -65,6 +68,7 @@ def a_decoder(vocabulary, attention=("rotary", "decay"), seed=0):
                 1 / 60,
                 knots,
                 *zeros,
+                torch.arange(4, 16),
             )
         )
         for parameter in heads.parameters():
@@ -105,7 +109,7 @@ def test_reading_on_is_reading_at_once(records, attention, began):
     for more in range(40):
         at = batch.bounds[:-1] + np.minimum(kept + more, batch.lengths - 1)
         there = torch.from_numpy(kept + more < batch.lengths)
-        states = sampler._read(as_drawn(batch, at, sampler.time.numpy())).detach()
+        states = sampler._read(as_drawn(batch, at, sampler.progress.time.numpy())).detach()
         apart = (states - whole[torch.from_numpy(at + np.arange(6) + 1)]).abs().amax(1)
         worst, n = max(worst, float((apart * there).max())), n + int(there.sum())
     assert n > 80 and worst < 2e-5
@@ -185,6 +189,7 @@ def test_what_is_of_one_moment_comes_in_order_and_a_static_once(records):
     """Data_types of one moment never fall, those of statics always rise, and what follows later may be any."""
     vocabulary, batch = records
     encoder, heads = a_decoder(vocabulary)
+    heads.step_bias.data[0, Step.STATIC] += 2
     events = [*Sampler(encoder, heads, vocabulary, empty(batch, 200), draw(np.arange(200), 8)).events(30)]
     n_same = n_static = n_fallen = 0
     for before, now in pairwise(events):
@@ -250,7 +255,7 @@ def test_records_that_were_quiet_for_a_while_go_on_as_those_that_happened_to_be(
     one = torch.full((n,), 4)
     free = Sampler(encoder, heads, vocabulary, prompts, draw(np.arange(6), 3)).branched(one, draw(np.arange(n), 7))
     drawn = next(free.events(1))
-    last = int(free.time[0])
+    last = int(free.progress.time[0])
     quiet = (drawn.step == Step.END) | ((drawn.step == Step.LATER) & (drawn.time > last + waited))
     late = replace(prompts, end_hours=torch.from_numpy(batch.end / HOUR) + waited / HOUR)
     asked = Sampler(encoder, heads, vocabulary, late, draw(np.arange(6), 3), asked=True)

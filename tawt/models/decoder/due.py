@@ -1,0 +1,87 @@
+"""How due each data_type is: what it says of the next event that one came so long ago.
+
+A laboratory value that was measured an hour ago is hardly measured again now, and one of yesterday is. A decoder could
+keep the time of every data_type in its state; told of it, it needs no room for that (docs/log.md).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tawt.models.time_encoding import log_minutes
+
+WAYS = 4
+"""Curves of each data_type; the state says how much of each."""
+POINTS = 28
+"""Points of a curve: evenly from now to a year in log minutes, and one that stands for never."""
+
+
+class Due(nn.Module):
+    """Scores of data_types by how long ago each came last; 0 at the start.
+
+    A data_type's curves are read off its embedding, so that of a new one begins like those that it is like.
+
+    Args:
+        d_model: Width of states and embeddings.
+    """
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.curves = nn.Linear(d_model, WAYS * POINTS, bias=False)
+        nn.init.zeros_(self.curves.weight)
+        self.of_state = nn.Linear(d_model, WAYS)
+
+    def forward(self, states: Tensor, table: Tensor, age_hours: Tensor) -> Tensor:
+        """Return `(m, r)` float32.
+
+        Args:
+            states: `(m, d_model)`.
+            table: `(r, d_model)`, embeddings of the data_types.
+            age_hours: `(m, r)` float32, how long ago each came last; below 0 where it never did.
+        """
+        curves = self.curves(table).float().view(-1, WAYS)  # of one data_type after the other
+        last = POINTS - 2
+        place = (log_minutes(age_hours.clamp_min(0)) * last).clamp_max(last)
+        low = place.floor().clamp_max(last - 1)
+        low, share = (torch.where(age_hours < 0, never, x) for x, never in ((low, last + 1.0), (place - low, 0.0)))
+        row = low.long() + torch.arange(len(table), device=table.device) * POINTS
+        # its gradient sums repeated rows in a fixed order
+        here, then = (functional.embedding(at, curves) for at in (row, (row + 1).clamp_max(len(curves) - 1)))
+        told = torch.lerp(here, then, share[..., None])
+        return torch.einsum("mrw,mw->mr", told, self.of_state(states).float())
+
+
+def ages(
+    data_type: NDArray[np.integer], time: NDArray[np.int64], bounds: NDArray[np.int64], told: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return when each of some data_types came last before each of `n` triplets, and behind the last of each document.
+
+    Args:
+        data_type: `(n,)`, of documents one after the other.
+        time: `(n,)`, of each.
+        bounds: `(d + 1,)`, where documents begin and end.
+        told: `(r,)`, the data_types.
+
+    Returns:
+        `(n, r)` and `(d, r)`; `NEVER` where there is none in the document.
+    """
+    n, r = len(data_type), len(told)
+    column = np.full(max(int(told.max(initial=-1)), int(data_type.max(initial=-1))) + 1, r)
+    column[told] = np.arange(r)
+    last = np.zeros((n + 1, r + 1), dtype=np.int32)
+    last[np.arange(1, n + 1), column[data_type]] = np.arange(1, n + 1)
+    last = np.maximum.accumulate(last, axis=0)[:, :r]
+    first = bounds[:-1]
+
+    def when(rows: NDArray[np.int32], begins: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.where(rows > begins[:, None], time[np.maximum(rows - 1, 0)] if n else NEVER, NEVER)
+
+    return when(last[:-1], first.repeat(np.diff(bounds))), when(last[bounds[1:]], first)
+
+
+NEVER = -(1 << 62)
+"""us: no time; a record may begin before the moment that times count from."""
