@@ -49,7 +49,8 @@ class Progress:
             kinds, still, own = prompts.data_type[a:end], prompts.is_static[a:end], us[a:end]
             kind[i] = kinds[-1] if end > a else -1
             last_at[i].scatter_reduce_(0, kinds, torch.arange(1, end - a + 1, dtype=torch.int32), "amax")
-            last_time[i].scatter_reduce_(0, kinds, own, "amax")
+            known = last_at[i] >= 0
+            last_time[i, known] = own[last_at[i, known].long() - 1]
             kinds, own = kinds[~still], own[~still]
             if not len(own):
                 continue

@@ -18,9 +18,11 @@ from tawt.dataset.reader import open_dataset
 from tawt.models.decoder import sample
 from tawt.models.decoder.drawn import Drawn
 from tawt.models.decoder.heads import Counted, NextHeads, Step
+from tawt.models.decoder.progress import Progress
 from tawt.models.decoder.reading import Reading
 from tawt.models.decoder.sample import Sampler
 from tawt.models.encoder import Encoder
+from tawt.objectives.next_event import make_targets
 
 HOUR = 3_600_000_000
 TERMS = {
@@ -113,6 +115,46 @@ def test_reading_on_is_reading_at_once(records, attention, began):
         apart = (states - whole[torch.from_numpy(at + np.arange(6) + 1)]).abs().amax(1)
         worst, n = max(worst, float((apart * there).max())), n + int(there.sum())
     assert n > 80 and worst < 2e-5
+
+
+@pytest.mark.parametrize("began", [0, 60 * 8766], ids=["behind its origin", "before it"])
+def test_records_are_told_the_ages_that_they_were_trained_with(records, began):
+    """Prompts of every length and then one event after another tell how long ago each data_type came, of the step and of
+    the event, and the first data_type that can come, as targets of the whole records do."""
+    vocabulary, batch = records
+    batch = replace(batch, time=np.where(batch.is_static, 0, batch.time - began * HOUR))
+    told = torch.tensor([4, 5, 7, 11, 16])
+    targets = make_targets(batch, vocabulary, torch.zeros(len(vocabulary), 257), told, by_clock=False)
+    assert len(targets.before) == batch.n_tokens, "the case is not met"
+    kept = np.array([1, 2, 2, 9, 10, 20])
+    place = np.arange(batch.n_tokens) - batch.bounds[:-1][batch.document]
+    progress = Progress.known(batch.select(place < kept[batch.document]).tensors(), len(vocabulary))
+    ends = np.flatnonzero(batch.ends)
+    n, never = 0, torch.zeros(6, dtype=torch.bool)
+    for more in range(41):
+        row = torch.from_numpy(batch.bounds[:-1] + np.minimum(kept + more, batch.lengths - 1))
+        there = torch.from_numpy(kept + more < batch.lengths)
+        step, time = targets.step[row], torch.from_numpy(batch.time)[row]
+        kind = torch.from_numpy(batch.data_type[row].astype(np.int64))
+        ours = (
+            progress.ages(told, progress.time), progress.kind * progress.timed, progress.timed,
+            progress.ages(told, time), progress.least(step, torch.tensor(len(vocabulary)))
+        )  # fmt: skip
+        theirs = targets.step_ages, targets.step_least, targets.step_timed, targets.type_ages, targets.type_least
+        for i, (own, wanted) in enumerate(zip(ours, theirs, strict=True)):
+            if i == 1:  # of the first event there is none
+                own = own.clamp_min(0)
+            if i == 4:
+                own = torch.minimum(own, kind)
+            torch.testing.assert_close(own[there], wanted[row][there])
+        n += int(there.sum())
+        final = torch.from_numpy(kept + more == batch.lengths)
+        for d in final.nonzero()[:, 0].tolist():
+            end = batch.n_tokens + int(np.searchsorted(ends, d))
+            torch.testing.assert_close(progress.ages(told, progress.time)[d], targets.step_ages[end])
+        token = torch.from_numpy(kept + more + 1)
+        progress, _, _ = progress.then(step, time, kind, token, there, never)
+    assert n > 80
 
 
 def empty(batch, b):

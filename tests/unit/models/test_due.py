@@ -1,0 +1,73 @@
+"""How long ago each data_type came, against plain loops; and that what is due is learned from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tawt.models.decoder.due import NEVER, Due, ages
+
+HOUR = 3_600_000_000
+
+
+def test_times_of_data_types_are_those_of_plain_loops():
+    """Before each triplet of each document and behind its last, whatever documents lie before it; some are empty."""
+    rng = np.random.default_rng(0)
+    lengths = np.array([0, 7, 30, 0, 1, 12, 0])
+    bounds = np.concatenate([[0], np.cumsum(lengths)])
+    n = int(bounds[-1])
+    kind = rng.integers(0, 9, n).astype(np.int32)
+    time = np.concatenate([np.sort(rng.integers(-50, 50, m)) for m in lengths]).astype(np.int64)
+    told = np.array([1, 4, 5, 8])
+    before, behind = ages(kind, time, bounds, told)
+    for d in range(len(lengths)):
+        for row in range(bounds[d], bounds[d + 1] + 1):
+            ours = behind[d] if row == bounds[d + 1] else before[row]
+            for column, one in enumerate(told):
+                came = [time[i] for i in range(bounds[d], row) if kind[i] == one]
+                assert ours[column] == (came[-1] if came else NEVER), (d, row, one)
+    nothing = ages(kind, time, bounds, np.zeros(0, np.int64))
+    assert nothing[0].shape == (n, 0) and nothing[1].shape == (len(lengths), 0)
+
+
+def test_nothing_is_due_at_the_start_and_never_is_not_long_ago():
+    """A fresh one scores 0; one that has learned tells never from a year, and from a year on all is alike."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        due, states, table = Due(8), torch.randn(5, 8), torch.randn(3, 8)
+        age = torch.tensor([[-1.0, 0.0, 8760.0]]).expand(5, 3)
+        assert (due(states, table, age) == 0).all()
+        torch.nn.init.normal_(due.curves.weight)
+        ours = [due(states, table, torch.full((5, 3), x)) for x in (-1.0, 8760.0, 20_000.0, 0.0)]
+    assert torch.equal(ours[1], ours[2])
+    assert all((ours[i] - ours[j]).abs().min() > 1e-3 for i, j in ((0, 1), (0, 3), (1, 3)))
+
+
+@pytest.mark.parametrize("n_types", [1, 3])
+def test_a_renewal_process_is_learned(n_types):
+    """Of data_types that come with known chances by how long ago they came, these chances are found, for each its own."""
+    rng = np.random.default_rng(1)
+    age = np.exp(rng.uniform(np.log(0.1), np.log(100), (4000, n_types))).astype(np.float32)
+    age[rng.random(age.shape) < 0.1] = -1
+    peaks = 4.0 * 3.0 ** np.arange(n_types)
+    truth = np.where(age < 0, 0.2, 0.05 + 0.9 * np.exp(-(np.log(np.maximum(age, 1e-3) / peaks) ** 2)))
+    came = torch.from_numpy(rng.random(age.shape) < truth).float()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        due, states, table = Due(16), torch.randn(1, 16), torch.randn(n_types, 16)
+    optimizer = torch.optim.Adam(due.parameters(), lr=0.02)
+    for _ in range(150):
+        score = due(states.expand(len(age), -1), table, torch.from_numpy(age))
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(score, came)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    asked = torch.tensor([-1.0, 0.5, 4.0, 12.0, 36.0])[:, None].expand(-1, n_types)
+    with torch.no_grad():
+        found = due(states.expand(5, -1), table, asked).sigmoid().numpy()
+    right = np.where(
+        asked.numpy() < 0, 0.2, 0.05 + 0.9 * np.exp(-(np.log(np.maximum(asked.numpy(), 1e-3) / peaks) ** 2))
+    )
+    # of 4,000 draws a point of the curve has some 200: two standard errors and a half are .09
+    assert np.abs(found - right).max() < 0.09
