@@ -116,7 +116,11 @@ class NextHeads(nn.Module):
             nn.init.ones_(self.of_marks.bias)
         nn.init.normal_(self.of_step.weight, std=d_model**-0.5)
         # what numbers and gaps are told in, and of which data_types: kept as weights are, but not learned
-        self.told_types = nn.Parameter(torch.arange(n_due), requires_grad=False)
+        self.told_types: Tensor
+        if n_due:
+            self.told_types = nn.Parameter(torch.arange(n_due), requires_grad=False)
+        else:
+            self.register_buffer("told_types", torch.arange(0), persistent=False)
         self.knots = nn.Parameter(torch.zeros(v, KNOTS), requires_grad=False)
         self.resolution = nn.Parameter(torch.ones((), dtype=torch.float64), requires_grad=False)
 
