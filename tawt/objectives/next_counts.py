@@ -14,6 +14,7 @@ from tawt.config.next_event import MOST_WHOLE
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF
+from tawt.dataset.scales import Scale
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.heads import GAPS, KNOTS, Counted, Step
@@ -79,7 +80,7 @@ def count_next(
 def _knots(
     shards: Iterable[Columns], people: Sequence[NDArray[np.int64]], vocabulary: Vocabulary
 ) -> NDArray[np.float32]:
-    """Return `(v, KNOTS)`; each is the mean of the numbers around it, of so many people that it is nobody's own."""
+    """Return `(v, KNOTS)`: of each data_type's scale; 0 where fewer people have some than may be told."""
     kinds, numbers, whose, left = [], [], [], MOST_NUMBERS
     for shard, own in zip(shards, people, strict=True):
         part = shard.rows(0, left)
@@ -94,24 +95,8 @@ def _knots(
     order = np.lexsort((number, kind))
     kind, number, person = kind[order], number[order], person[order]
     ends = kind.searchsorted(np.arange(len(vocabulary) + 1))
-    knots = np.zeros((len(vocabulary), KNOTS), dtype=np.float32)
+    knots, shares = np.zeros((len(vocabulary), KNOTS), dtype=np.float32), np.linspace(0, 1, KNOTS)
     for i in np.flatnonzero(np.diff(ends)):
         those = slice(ends[i], ends[i + 1])
-        knots[i] = _of_one(number[those], person[those])
-    return knots
-
-
-def _of_one(number: NDArray[np.float32], person: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the knots of sorted numbers; 0 where fewer people have some than may be told."""
-    knots, n = np.zeros(KNOTS, dtype=np.float32), len(number)
-    if len(np.unique(person)) <= SMALL_CELL:
-        return knots
-    for k, middle in enumerate(np.round(np.linspace(0, n - 1, KNOTS)).astype(np.int64)):
-        reach = (SMALL_CELL + 1) // 2
-        while True:
-            around = slice(max(0, middle - reach), middle + reach + 1)
-            if len({*person[around].tolist()}) > SMALL_CELL:
-                break
-            reach *= 2
-        knots[k] = number[around].mean(dtype=np.float64)
+        knots[i] = Scale.of(number[those], person[those]).at(shares)
     return knots

@@ -33,8 +33,9 @@ class Origins:
     def of(cls, origins: Ints) -> Origins:
         """Look at the origins of train, `(s,)`; one that all have in common, an anchor, is that of all.
 
-        Years of few people are told with their neighbours, hours of few people are none. Of so few people in all that
-        nothing may be told, records begin in 2000.
+        Years of few people are told with their neighbours, hours of few people are none. The first year is that of
+        the eleventh oldest, the last that of the eleventh youngest: who is older or younger counts as these. Of so few
+        people in all that nothing may be told, records begin in 2000.
         """
         kinds, n = np.unique(origins, return_counts=True)
         if len(kinds) == 1 and (n > SMALL_CELL).all():
@@ -42,7 +43,9 @@ class Origins:
         year = origins.astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64)
         if len(origins) <= SMALL_CELL:
             year, origins = np.full(SMALL_CELL + 1, 30), np.zeros(1, dtype=np.int64)
-        years, people = np.unique(year, return_counts=True)
+        low, high = np.sort(year)[[SMALL_CELL, -SMALL_CELL - 1]]
+        low, high = (low, high) if low <= high else ((low + high) // 2,) * 2
+        years, people = np.unique(year.clip(low, high), return_counts=True)
         first, counts, held = [], [], 0
         for one, number in zip(years.tolist(), people.tolist(), strict=True):
             if not held:

@@ -1,71 +1,89 @@
-"""What of real records many people share: data_types, and the numbers that these take. Nothing else is drawn.
+"""What of real records many people share: data_types, the numbers that these take, how long it is to the next moment.
+
+Nothing else is drawn.
 
 A heart rate comes in whole beats, a temperature in tenths. A number between them would tell an invented record from a
-real one at a glance. Where nearly all of a data_type's numbers are shared by many people, those are the grid; else it
-is the coarsest decimal step of which nearly all are multiples. Beyond the number that few people pass, none is drawn.
-So no number is drawn because somebody had it, and no data_type that few people have.
+real one at a glance. Where nearly all of a data_type's numbers are shared by many people, those are the grid; else
+they are told by a scale of means over many people, in the coarsest decimal step of which nearly all are multiples.
+So no number and no moment is drawn because it was somebody's, and no data_type that few people have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Floats, Ints
+from tawt.chance import draw, uniform
 from tawt.contracts.cells import SMALL_CELL
 from tawt.dataset.records import Cohort, Records
+from tawt.dataset.scales import Scale
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import DatasetError
+from tawt.synthesis.samples import Samples, row_words
+from tawt.synthesis.waits import Waits, fit_waits
 
 MOST_NUMBERS = 4096
 """Different numbers of a data_type; one that takes more is continuous."""
 LEAST_COVERED = 0.95
-"""Share of a data_type's numbers that have to lie on the grid; else it is continuous, and what is drawn stays."""
+"""Share of a data_type's numbers that have to lie on the grid, or on a step; else it has none."""
 STEPS = tuple(mantissa * 10.0**exponent for exponent in range(2, -5, -1) for mantissa in (5, 2.5, 2, 1))
 """In the canonical unit; the coarsest that fits is taken."""
 _NEAR = 1e-3
 """Share of a step within which a number is a multiple of it: numbers are kept in single precision."""
+_MOST_OF_SCALE = 1 << 14
+"""Numbers of a data_type that its scale is made of."""
+_ANEW = 90
 
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """What is shared of `v` data_types: `g` numbers, and bounds."""
+    """What is shared of `v` data_types: a grid of `g` numbers, or scales."""
 
     is_common: Bools
     """`(v,)`, whether more than few people have the data_type."""
-    low: NDArray[np.float32]
-    """`(v,)`, the number that more than few people reach or pass downwards; NaN where that many have none."""
-    high: NDArray[np.float32]
-    """`(v,)`, the same upwards."""
     numbers: NDArray[np.float32]
     """`(g,)`, ascending within each data_type."""
     bounds: Ints
     """`(v + 1,)`, where each data_type's begin."""
+    scales: Mapping[int, Scale]
+    """Of data_types without numbers here."""
     step: Floats
-    """`(v,)`, decimal step of those without numbers here, in normalized units; 0 where they are continuous."""
+    """`(v,)`, decimal step of these, in normalized units; 0 where they are continuous."""
     zero: Floats
     """`(v,)`, what stands for 0 of the canonical unit."""
+    waits: Waits
+    """How long it is to the first moment, and to later ones."""
 
     def nearest(self, data_type: Ints, value: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the nearest numbers that data_types take, `(n,)`; of two that are as near, the lower. A number of a
         data_type whose numbers few people have is 0."""
-        found = np.nan_to_num(value.clip(self.low[data_type], self.high[data_type]))
-        for kind in np.unique(data_type):
-            own = self.numbers[self.bounds[kind] : self.bounds[kind + 1]]
-            if len(own):
-                at = data_type == kind
-                found[at] = own[np.searchsorted((own[1:] + own[:-1]) / 2, found[at])]
-        step, zero = self.step[data_type], self.zero[data_type]
-        stepped = step > 0
-        found[stepped] = _rounded(found[stepped], step[stepped], zero[stepped])
-        return found
+        return self._told(data_type, value, None)
+
+    def anew(self, data_type: Ints, value: NDArray[np.float32], chance: Floats) -> NDArray[np.float32]:
+        """Return the same for numbers of people: those that few share become others nearby, by `chance` in [0, 1)."""
+        return self._told(data_type, value, chance)
 
     def of(self, cohort: Cohort) -> Cohort:
-        """Return records without what few people have: without such data_types, and with the nearest numbers."""
+        """Return records without what few people have: without such data_types, with numbers and times of many."""
         return _Kept(self, cohort)
+
+    def _told(self, data_type: Ints, value: NDArray[np.float32], chance: Floats | None) -> NDArray[np.float32]:
+        found = np.zeros(len(value), dtype=np.float32)
+        for kind in np.unique(data_type).tolist():
+            at = np.flatnonzero(data_type == kind)
+            own = self.numbers[self.bounds[kind] : self.bounds[kind + 1]]
+            if len(own):
+                found[at] = own[np.searchsorted((own[1:] + own[:-1]) / 2, value[at])]
+            elif kind in self.scales:
+                scale, number = self.scales[kind], value[at].astype(np.float64)
+                told = scale.within(number) if chance is None else scale.anew(number, chance[at])
+                step, zero = np.full(len(at), self.step[kind]), np.full(len(at), self.zero[kind])
+                found[at] = _rounded(told, step, zero) if self.step[kind] else told
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +98,9 @@ class _Kept:
     def parts(self) -> Iterator[Records]:
         for part in self.cohort.parts():
             kept = part.keep(self.shared.is_common[part.data_type])
-            told = np.where(
-                kept.has_number, self.shared.nearest(kept.data_type.astype(np.int64), kept.value), kept.value
-            )
-            yield replace(kept, value=told)
+            words = row_words(kept)
+            value = self.shared.anew(kept.data_type.astype(np.int64), kept.value, uniform(draw(words, _ANEW)))
+            yield self.shared.waits.anew(replace(kept, value=np.where(kept.has_number, value, kept.value)), words)
 
 
 def fit_shared(cohort: Cohort, vocabulary: Vocabulary) -> Shared:
@@ -100,7 +117,6 @@ def fit_shared(cohort: Cohort, vocabulary: Vocabulary) -> Shared:
     on_step = np.zeros((len(STEPS), n_types), dtype=np.int64)
     found, n_rows = np.zeros((3, 0), dtype=np.int64), np.zeros(n_types, dtype=np.int64)
     continuous, people_of = np.zeros(n_types, dtype=np.bool_), np.zeros(n_types, dtype=np.int64)
-    ends = np.full((2, n_types, SMALL_CELL + 1), np.inf, dtype=np.float32)
     for part in cohort.parts():
         people_of += part.people(n_types)
         has = part.has_number & np.isfinite(part.value)
@@ -109,8 +125,6 @@ def fit_shared(cohort: Cohort, vocabulary: Vocabulary) -> Shared:
         for i, own in enumerate(steps):
             near = np.abs(_rounded(numbers, own[kinds], zero[kinds]) - numbers) <= _NEAR * own[kinds]
             on_step[i] += np.bincount(kinds[near], minlength=n_types)
-        for side, own in zip((1, -1), ends, strict=True):
-            own[:] = _outermost(own, kinds, side * numbers, part.subject[has])
         has &= ~continuous[part.data_type]
         found = _summed(np.concatenate([found, _counted(part.data_type[has], part.value[has], part.subject[has])], 1))
         continuous |= np.bincount(found[0] >> 32, minlength=n_types) > MOST_NUMBERS
@@ -128,29 +142,32 @@ def fit_shared(cohort: Cohort, vocabulary: Vocabulary) -> Shared:
     if not (people_of > SMALL_CELL).any():
         what = f"have no data_type that more than {SMALL_CELL} of them have, expected some"
         raise DatasetError("records of train", what, "learn from more people")
-    low, high = (
-        np.where(np.isfinite(own[:, -1]), side * own[:, -1], np.nan) for side, own in zip((1, -1), ends, strict=True)
-    )
     bounds = np.concatenate([[0], np.cumsum(sizes)])
-    return Shared(people_of > SMALL_CELL, low, high, number[np.lexsort((number, kind))], bounds, step, zero)
+    scales = _scales(cohort, (sizes == 0) & (people_of > SMALL_CELL))
+    numbers = number[np.lexsort((number, kind))]
+    return Shared(people_of > SMALL_CELL, numbers, bounds, scales, step, zero, fit_waits(cohort))
 
 
-def _outermost(
-    known: NDArray[np.float32], kinds: NDArray[np.int32], number: NDArray[np.float32], subject: Ints
-) -> NDArray[np.float32]:
-    """Return the least numbers of each data_type, one a person, `(v, k)`: of those known, and of more people."""
-    v, k = known.shape
-    order = np.lexsort((number, subject, kinds))
-    kinds, subject, number = kinds[order], subject[order], number[order]
-    least = np.append(True, (np.diff(kinds) != 0) | (np.diff(subject) != 0)) if len(kinds) else np.zeros(0, np.bool_)
-    kind = np.concatenate([np.repeat(np.arange(v), k), kinds[least]])
-    every = np.concatenate([known.reshape(-1), number[least]])
-    order = np.lexsort((every, kind))
-    place = np.arange(len(order)) - np.searchsorted(kind[order], kind[order])
-    return every[order][place < k].reshape(v, k)
+def _scales(cohort: Cohort, wanted: Bools) -> dict[int, Scale]:
+    """Return scales of data_types, `(v,)`, by number; of those that have no numbers there is none."""
+    samples, n_before = Samples(_MOST_OF_SCALE), 0
+    for part in cohort.parts():
+        has = part.has_number & np.isfinite(part.value) & wanted[part.data_type]
+        samples.add(
+            part.data_type[has].astype(np.int64),
+            row_words(part)[has],
+            value=part.value[has],
+            person=n_before + part.subject[has],
+        )
+        n_before += part.n_subjects
+    sampled = samples.done()
+    return {
+        kind: Scale.of(sampled.columns["value"][a:b], sampled.columns["person"][a:b])
+        for kind, a, b in zip(sampled.keys.tolist(), sampled.bounds[:-1], sampled.bounds[1:], strict=True)
+    }
 
 
-def _rounded(value: NDArray[np.float32], step: Floats, zero: Floats) -> NDArray[np.float32]:
+def _rounded(value: NDArray[np.float32] | Floats, step: Floats, zero: Floats) -> NDArray[np.float32]:
     found: NDArray[np.float32] = (np.round((value - zero) / step) * step + zero).astype(np.float32)
     return found
 

@@ -211,21 +211,3 @@ def test_what_does_not_fit_a_decoder_is_refused(tree, said):
     PretrainConfig.model_validate(whole)
     with pytest.raises(ValueError, match=said):
         PretrainConfig.model_validate(merge(whole, tree))
-
-
-def test_no_point_of_a_scale_is_somebodys_own_number():
-    """Each point is a mean over more than ten people, also at the ends; what ten people have, or one alone, has no scale."""
-    from tawt.objectives.next_counts import _of_one
-
-    rng = np.random.default_rng(0)
-    number = np.sort(rng.standard_normal(3000)).astype(np.float32)
-    number[-1] = 31337.25
-    person = rng.integers(0, 200, 3000)
-    knots = _of_one(number, person)
-    assert (np.diff(knots) >= 0).all() and not np.isin(knots, number).any() and knots[-1] < 31337.25 / 5
-    assert knots[128] == pytest.approx(0, abs=0.1) and knots[25] == pytest.approx(np.quantile(number, 0.1), abs=0.1)
-    assert not _of_one(number, np.zeros(3000, dtype=np.int64)).any()
-    assert not _of_one(number[:50], np.arange(50) % 10).any()
-    # 12 people, of whom one has nearly all: still no point is of that one alone
-    skewed = np.where(np.arange(3000) < 2989, 0, np.arange(3000))
-    assert len({*_of_one(number, skewed).tolist()}) < 257

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 
 from tawt.dataset.records import OF_TRIPLETS, Records, joined
+from tawt.dataset.scales import Scale
 from tawt.synthesis.controls import CONTROLS, fitted
 from tawt.synthesis.origins import Origins
 from tawt.synthesis.shared import Shared
+from tawt.synthesis.waits import fit_waits
 
 HOUR = 3_600_000_000
 TYPES = 12
-_ALL, _NONE = np.full(TYPES, np.inf, np.float32), np.zeros(TYPES)
-EVERYTHING = Shared(_NONE == 0, -_ALL, _ALL, np.zeros(0, np.float32), np.zeros(TYPES + 1, np.int64), _NONE, _NONE)
-"""As if many people had all that anybody has."""
 ALPHA = 0.8
 
 
@@ -46,6 +45,12 @@ def real(n: int, seed: int = 0) -> Records:
 
 
 REAL = real(600)
+_NONE, _MANY = np.zeros(TYPES), np.arange(-20.0, 120.0, 0.002)
+EVERYTHING = Shared(
+    _NONE == 0, np.zeros(0, np.float32), np.zeros(TYPES + 1, np.int64),
+    dict.fromkeys(range(TYPES), Scale(_MANY, np.linspace(0, 1, len(_MANY)), np.zeros(1))), _NONE, _NONE, fit_waits(REAL),
+)  # fmt: skip
+"""As if many people had all that anybody has."""
 
 
 def drawn(name: str, n: int = 600, seed: int = 0, numbers=None) -> Records:
@@ -199,10 +204,32 @@ def test_origins_are_those_of_years_and_hours_of_more_than_ten():
     found = origins.draw(np.arange(2000), 0)
     years = found.astype("datetime64[us]").astype("datetime64[Y]").astype(str)
     assert set(found // HOUR % 24) == {7} and not (found % 60_000_000).any()
-    assert (years == "1950").mean() < 0.05 and {"2001", "1970", "1990"} <= set(years)
+    assert set(years) == {"2001"}
     assert len(np.intersect1d(found, moments)) < 20 and lone not in found
     assert np.array_equal(origins.draw(np.array([5, 900]), 0), found[[5, 900]])
     anchor = Origins.of(np.full(50, year)).draw(np.arange(3), 0)
     assert set(anchor) == {year}
     few = Origins.of(np.full(5, lone)).draw(np.arange(100), 0)
     assert lone not in few and set(few.astype("datetime64[us]").astype("datetime64[Y]").astype(str)) == {"2000"}
+
+
+def test_the_oldest_is_not_the_year_that_births_begin_in():
+    """Nobody is born before the year of the eleventh oldest, nor after that of the eleventh youngest; the shares of the
+    others stay, and so it is where few are more than ten."""
+    years = np.concatenate([[1901], np.repeat(np.arange(1940, 1990), 8), [2019]])
+    drawn = Origins.of(moments_of(years)).draw(np.arange(20_000), 0)
+    found = drawn.astype("datetime64[us]").astype("datetime64[Y]").astype(int) + 1970
+    assert (found.min(), found.max()) == (1941, 1988)
+    assert np.mean(found < 1960) == pytest.approx(np.mean(years < 1960), abs=0.02)
+    for n in (11, 15, 21, 22, 25):
+        some = np.append(np.full(n - 1, 1950), 1901)
+        found = Origins.of(moments_of(some)).draw(np.arange(500), 0).astype("datetime64[us]").astype("datetime64[Y]")
+        assert found.astype(int).min() + 1970 >= 1925, n
+
+
+def moments_of(years):
+    """A moment within each of some years."""
+    rng = np.random.default_rng(0)
+    return (years - 1970).astype("datetime64[Y]").astype("datetime64[us]").astype(np.int64) + rng.integers(
+        0, 300, len(years)
+    ) * 24 * HOUR

@@ -53,8 +53,13 @@ def fitted(vocabulary):
             return (whole.take(np.arange(a, a + 100)) for a in (0, 100, 200))
 
     one, three = fit_shared(whole, vocabulary), fit_shared(InParts(), vocabulary)
-    for name in ("is_common", "low", "high", "numbers", "bounds", "step", "zero"):
-        assert np.array_equal(getattr(one, name), getattr(three, name), equal_nan=True), name
+    for name in ("is_common", "numbers", "bounds", "step", "zero"):
+        assert np.array_equal(getattr(one, name), getattr(three, name)), name
+    assert one.waits.steps == three.waits.steps and one.scales.keys() == three.scales.keys()
+    for of_one, of_three in zip(
+        (*one.scales.values(), *one.waits.scales), (*three.scales.values(), *three.waits.scales), strict=True
+    ):
+        assert all(np.array_equal(getattr(of_one, x), getattr(of_three, x)) for x in ("points", "places", "common"))
     return one
 
 
@@ -96,15 +101,44 @@ def test_what_is_continuous_is_told_as_it_is_drawn(fitted, vocabulary):
 
 
 def test_no_number_lies_beyond_what_many_people_reach(fitted, vocabulary):
-    """The bound is the eleventh person's; whose numbers ten people have has none at all."""
+    """The outermost number is the mean of some people of whom each is passed by ten; whose numbers ten people have has none."""
     for kind in (COUNTS, WAVES):
-        low, high = told(fitted, vocabulary, kind, [-1e7, 1e7])
+        ends = told(fitted, vocabulary, kind, [-1e7, 1e7])
         own = [row[2] for row in ROWS if row[1] == kind]
-        worst = [sorted(max(side * row[2] for row in ROWS if row[:2] == (i, kind)) for i in range(300))[-11]
-                 for side in (-1, 1)]  # fmt: skip
-        assert (low, high) == pytest.approx((-worst[0], worst[1]), rel=1e-3, abs=0.5 if kind == COUNTS else 1e-3)
-        assert min(own) < low < high < max(own)
+        for side, end in zip((-1, 1), ends, strict=True):
+            reach = sorted(max(side * row[2] for row in ROWS if row[:2] == (i, kind)) for i in range(300))
+            assert reach[-40] < side * end <= reach[-11] + 0.5
+            assert kind == COUNTS or not np.isclose(own, end, rtol=1e-6).any()
     assert fitted.nearest(np.array([RARE]), np.ones(1, np.float32)) == 0
+
+
+def test_numbers_of_one_person_are_told_as_others_nearby(fitted, vocabulary):
+    """Of numbers that people alone have, next to none comes again, and they are distributed as before; steps and order of
+    size stay, and what many share stays to the bit."""
+    whole = records_of(ROWS, 300, vocabulary)
+    (kept,) = fitted.of(whole).parts()
+    for kind, step in ((WAVES, 0.0), (COUNTS, 1.0)):
+        center, scale = vocabulary.center[kind], vocabulary.scale[kind]
+        real, anew = (np.sort(one.value[one.data_type == kind]) for one in (whole, kept))
+        assert len(real) == len(anew) and np.isin(anew, real).mean() < 0.03 < np.isin(real, real).mean()
+        below = np.searchsorted(anew, real) / len(real)
+        assert np.abs(below - np.arange(len(real)) / len(real)).max() < 0.02
+        number = anew.astype(np.float64) * scale + center
+        assert not step or np.abs(number - np.round(number)).max() < 0.05
+    assert {*np.unique(kept.value[kept.data_type == BEATS])} < {*np.unique(whole.value[whole.data_type == BEATS])}
+    (again,) = fitted.of(whole).parts()
+    assert np.array_equal(kept.value, again.value) and np.array_equal(kept.time, again.time)
+
+
+def test_what_many_share_of_a_continuous_data_type_stays(vocabulary):
+    """A dose of none at all is one, beside doses that are each one person's."""
+    rng = np.random.default_rng(0)
+    rows = [(i, WAVES, x) for i in range(300) for x in (0.0, *rng.lognormal(0, 1, 5))]
+    shared = fit_shared(whole := records_of(rows, 300, vocabulary), vocabulary)
+    (kept,) = shared.of(whole).parts()
+    zero = ((0 - vocabulary.center[WAVES]) / vocabulary.scale[WAVES]).astype(np.float32)
+    assert np.array_equal(kept.value == zero, whole.value == zero)
+    assert not np.isin(kept.value, whole.value[whole.value != zero]).any()
 
 
 def test_what_few_people_have_is_no_part_of_what_many_share(fitted, vocabulary):
