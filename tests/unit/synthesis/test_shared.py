@@ -8,6 +8,7 @@ import pytest
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.records import Records
+from tawt.dataset.scales import Scale
 from tawt.errors import DatasetError
 from tawt.synthesis.shared import fit_shared
 from tests import shards
@@ -128,6 +129,17 @@ def test_numbers_of_one_person_are_told_as_others_nearby(fitted, vocabulary):
     assert {*np.unique(kept.value[kept.data_type == BEATS])} < {*np.unique(whole.value[whole.data_type == BEATS])}
     (again,) = fitted.of(whole).parts()
     assert np.array_equal(kept.value, again.value) and np.array_equal(kept.time, again.time)
+
+
+def test_no_number_that_a_decoder_tells_is_somebodys_own(fitted, vocabulary):
+    """Not between the knots of its heads, nor at their ends and beyond, where what is drawn is drawn in."""
+    own = [(row[0], row[2]) for row in ROWS if row[1] == WAVES]
+    person, number = (np.array(column) for column in zip(*own, strict=True))
+    value = ((number - vocabulary.center[WAVES]) / vocabulary.scale[WAVES]).astype(np.float32)
+    knots = Scale.of(value, person).at(np.linspace(0, 1, 257))
+    drawn = np.append(np.interp(np.linspace(0, 1, 5000), np.linspace(0, 1, 257), knots), [-1e6, 1e6]).astype(np.float32)
+    assert not np.isin(fitted.nearest(np.full(len(drawn), WAVES), drawn), value).mean() > 1e-3
+    assert not np.isin(fitted.nearest(np.full(2, WAVES), drawn[-2:]), value).any()
 
 
 def test_what_many_share_of_a_continuous_data_type_stays(vocabulary):
