@@ -11,13 +11,13 @@ from rich.table import Table
 
 from tawt.assessment.attacks import Privacy
 from tawt.contracts.cells import few
+from tawt.contracts.synthetic import Outcome
 from tawt.errors import printable
 from tawt.evaluation.printed import printed
 from tawt.fidelity.groups import Measure
 from tawt.fidelity.metrics import metric_of
 from tawt.fidelity.report import Fidelity
 from tawt.fidelity.suite import CEILING, SYNTHETIC
-from tawt.privacy.verdict import Outcome
 
 FORMAT = "tawt.assessment/1"
 """What the JSON names as its format."""

@@ -60,6 +60,7 @@ def assess(
     threads_sleep_soon()
     from tawt.commands.assess import assess as run_assess
     from tawt.contracts.cells import few
+    from tawt.contracts.workspace import is_workspace
 
     def report(event: dict[str, Any]) -> None:
         say(f"note: {event['text']}" if event["event"] == "note" else f"  {event['text']}")
@@ -82,7 +83,10 @@ def assess(
     else:
         print_text(result.found.text(width=terminal_width() or 160))
     say(f"written: {result.folder / 'report.html'}")
-    next_command(follow("check", workspace=synthetic, form=form))
+    if is_workspace(synthetic):
+        next_command(follow("check", workspace=synthetic, form=form))
+    else:
+        next_command(follow("check", "meds", synthetic, form=form))
 
 
 def _numbers(found: Any) -> list[tuple[Any, ...]]:

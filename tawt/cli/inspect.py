@@ -247,11 +247,12 @@ def check(
     Example: tawt check -w work/mimic
     """
     from tawt.errors import ConfigError
+    from tawt.quality.synthetic import check_dataset, is_handed_on
 
+    if kind is None and workspace is not None and is_handed_on(workspace):
+        kind, path, workspace = "meds", workspace, None
     if kind == "meds" and path is not None and workspace is None:
-        from tawt.quality.meds import check_meds
-
-        findings = check_meds(path)
+        findings = check_dataset(path)
         following = follow("ingest", path, pipeline="meds", workspace="work/meds", form=form)
     elif kind is None and workspace is not None:
         from tawt.quality.workspace import check as check_workspace

@@ -38,8 +38,8 @@ def review(
 
     Example: tawt review work/invented -w work/mimic --n 40 --out review
     """
-    from tawt.commands.review import PAGE
     from tawt.commands.review import review as run_review
+    from tawt.reviews.answers import PAGE
 
     def report(event: dict[str, Any]) -> None:
         say(f"note: {event['text']}")

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tawt.assessment.attacks import Privacy, gates
 from tawt.assessment.page import page
 from tawt.assessment.result import Assessed
-from tawt.assessment.sides import Sides, control, hold_no_own, sides_of, some
+from tawt.assessment.sides import Sides, control, sides_of, some
 from tawt.commands.assess_measured import Asked, fidelity_of, privacy_of
 from tawt.commands.assess_smaller import Smaller, smaller_of
 from tawt.commands.carried import place_for
+from tawt.commands.given_set import Given, given_set
 from tawt.commands.out_folder import hold_folder, hold_names, published
-from tawt.contracts.synthetic import ASSESSMENT, PROVENANCE, SYNTHETIC_SETS
+from tawt.contracts.synthetic import ASSESSMENT, PROVENANCE, SYNTHETIC_SETS, Provenance
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError, DatasetError
 from tawt.files import write_sealed, write_text
 from tawt.pipeline.fresh import hold_fresh
 from tawt.places import real, refuse_links
-from tawt.quality.synthetic import hold_synthetic
-from tawt.readers import read_map
+from tawt.quality.synthetic import provenance_of
 from tawt.runs.find import called, find_run
 from tawt.synthesis.controls import CONTROLS
-from tawt.synthesis.read import OfDataset, OfMeds, read_synthetic
 from tawt.training.folder import Report
 
 MOST = 5000
 RECORD, TABLE, PAGE = "assessment.json", "assessment.txt", "report.html"
 _UNREAD = 0.5
-_COPY = "take the set from a copy, or generate it again"
 
 
 @dataclass(frozen=True)
@@ -111,19 +109,18 @@ def assess(
     hold_fresh(place, stale_ok, lambda text: tell({"event": "note", "text": text}))
     dataset = open_dataset(place)
     sides = sides_of(dataset, n, seed)
-    made_by = _provenance(folder)
     pairs = [smaller_of(one, dataset, sides) for one in smaller]
-    cohort = read_synthetic(folder, dataset)
-    notes = _hold_set(folder, cohort, dataset)
+    given = given_set(folder, dataset)
+    made_by, notes = given.provenance, _hold_set(folder, given)
     notes += _of_provenance(made_by, sides, dataset)
-    own = some(cohort, n, seed)
+    own = some(given.records, n, seed)
     sizes = {
         "synthetic": own.n_subjects, "train": sides.train.n_subjects, "test": sides.test.n_subjects,
         "reference": sides.reference.n_subjects,
     }  # fmt: skip
     if dry_run:
         return AssessResult(target, sizes, sides.chosen)
-    if sides.tuned and made_by.get("run") is not None:
+    if sides.tuned and made_by is not None and made_by.run is not None:
         notes.append("Tuning chose the weights of the run: as a reference it is a little nearer to the set.")
     controls = {name: control(name, sides.train, own.n_subjects, dataset.vocabulary, seed) for name in CONTROLS}
     asked = Asked(workspace, folder, dataset, sides, own, controls, of_run, device, seed, tell)
@@ -139,7 +136,7 @@ def assess(
         write_sealed(aside / RECORD, found.to_json())
         write_text(aside / TABLE, found.text())
         write_text(aside / PAGE, page(found, dataset.vocabulary))
-    if made_by and found_privacy is not None:
+    if made_by is not None and found_privacy is not None:
         _tell_provenance(folder, found_privacy, dataset.split("train").fingerprint())
     for note in notes:
         tell({"event": "note", "text": note})
@@ -147,11 +144,10 @@ def assess(
 
 
 def _attacked(
-    asked: Asked, made_by: Mapping[str, Any], reference_run: str | Path | None, curve: bool, pairs: Sequence[Smaller],
+    asked: Asked, made_by: Provenance | None, reference_run: str | Path | None, curve: bool, pairs: Sequence[Smaller],
     lacks: dict[str, str],
 ) -> Privacy | None:  # fmt: skip
-    n_train = made_by.get("n_train")
-    n = n_train if isinstance(n_train, int) else None
+    n = made_by.n_train if made_by is not None else None
     other = find_run(asked.workspace, reference_run) if reference_run is not None else None
     return privacy_of(asked, n, other, curve, pairs, lacks)
 
@@ -165,16 +161,10 @@ def _hold_target(target: Path, folder: Path, workspace: Path, is_given: bool) ->
         hold_names(target, (RECORD, TABLE, PAGE))
 
 
-def _provenance(folder: Path) -> dict[str, Any]:
-    path = folder / PROVENANCE
-    return read_map(path, _COPY, DatasetError, sealed=True) if path.is_file() else {}
-
-
-def _hold_set(folder: Path, cohort: OfDataset | OfMeds, dataset: TripletDataset) -> list[str]:
-    hold_synthetic(folder)
+def _hold_set(folder: Path, given: Given) -> list[str]:
+    cohort = given.records
     if not cohort.n_subjects:
         raise DatasetError(str(folder), "has nobody in it, expected records", "generate some: `tawt generate`")
-    hold_no_own(folder, cohort, dataset)
     n_rows = sum(len(part.time) for part in cohort.parts())
     if not n_rows or cohort.n_unknown == n_rows:
         what = "has no event" if not n_rows else "has no code that the workspace's vocabulary has"
@@ -191,31 +181,33 @@ def _hold_set(folder: Path, cohort: OfDataset | OfMeds, dataset: TripletDataset)
     return notes
 
 
-def _of_provenance(made_by: Mapping[str, Any], sides: Sides, dataset: TripletDataset) -> list[str]:
-    if not made_by:
+def _of_provenance(made_by: Provenance | None, sides: Sides, dataset: TripletDataset) -> list[str]:
+    if made_by is None:
         return ["It has no provenance: it is taken to be learned from all of train, and from nobody else."]
     notes = []
-    if made_by.get("n_train") not in (None, sides.n_train):
+    if made_by.n_train not in (None, sides.n_train):
         notes.append("By its provenance it was learned from another number of people than train has: who were none of "
                      "them are attacked as if they were.")  # fmt: skip
-    if made_by.get("vocabulary") != dataset.vocabulary.sha256:
+    if made_by.vocabulary != dataset.vocabulary.sha256:
         notes.append("It was made in another vocabulary, and is read into this one.")
     return notes
 
 
-def _told(made_by: Mapping[str, Any], workspace: Path, run: Path | None) -> dict[str, Any]:
+def _told(made_by: Provenance | None, workspace: Path, run: Path | None) -> dict[str, Any]:
     """Return what a report tells of the provenance: no hash of files, no verdict that was there before."""
-    left = ("files", "verdicts", "published_anyway", "outcome", "rules")
-    told = {name: value for name, value in made_by.items() if name not in left}
+    left = {"files", "verdicts", "published_anyway", "outcome", "rules"}
+    told = made_by.model_dump(mode="json", exclude=left, exclude_unset=True) if made_by is not None else {}
     return told | ({"assessed_with": called(workspace, run)} if run is not None else {})
 
 
 def _tell_provenance(folder: Path, privacy: Privacy, held_to: str) -> None:
     """Let the verdict travel with the set; what failed before, by whatever people it was asked, has failed."""
-    about = _provenance(folder)
-    failed = {one["gate"]: one for one in about.get("verdicts", ()) if one["outcome"] == "failed"}
-    now = {one.gate: asdict(one) for one in gates(privacy.verdict)}
-    outcome = "failed" if failed else privacy.verdict.outcome
-    everybody = [*dict.fromkeys([*about.get("held_to", ()), held_to])]
-    said = {"verdicts": [*(now | failed).values()], "outcome": outcome, "held_to": everybody}
-    write_sealed(folder / PROVENANCE, about | said)
+    about = provenance_of(folder)
+    assert about is not None, "it was there, and held"
+    failed = {one.gate: one for one in about.verdicts if one.outcome == "failed"}
+    now = {one.gate: one for one in gates(privacy.verdict)}
+    said = {
+        "verdicts": (*(now | failed).values(),), "outcome": "failed" if failed else privacy.verdict.outcome,
+        "held_to": (*dict.fromkeys((*about.held_to, held_to)),),
+    }  # fmt: skip
+    write_sealed(folder / PROVENANCE, about.model_copy(update=said).model_dump(mode="json", exclude_unset=True))

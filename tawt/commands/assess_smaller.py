@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from tawt.assessment.sides import Sides
+from tawt.commands.given_set import given_set
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.dataset.records import Cohort, OfSplit
 from tawt.errors import ConfigError
-from tawt.synthesis.read import read_synthetic
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +28,9 @@ def smaller_of(given: str, dataset: TripletDataset, sides: Sides) -> Smaller:
     """Read `SET=WORKSPACE`: a set, and the workspace of fewer people that it was learned from.
 
     Raises:
-        ConfigError: It is not of that form, or the workspace's train has people whom this one's has not.
-        DatasetError: Either is absent or broken.
+        ConfigError: It is not of that form, the workspace's train has people whom this one's has not, or the set holds
+            real subjects under their own ids.
+        DatasetError: Either is absent or broken, or the set is not as it was published.
     """
     name, sign, home = given.rpartition("=")
     if not sign or not name or not home:
@@ -43,4 +44,4 @@ def smaller_of(given: str, dataset: TripletDataset, sides: Sides) -> Smaller:
             f"--smaller {given}", "was learned from people who are not in train here, expected some of these alone",
             "ingest fewer of the same people, with the same `splits`",
         )  # fmt: skip
-    return Smaller(OfSplit(own, place), read_synthetic(name, dataset))
+    return Smaller(OfSplit(own, place), given_set(Path(name).expanduser(), dataset).records)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tawt.assessment.attacks import gates, seen
 from tawt.assessment.sides import sides_of, some
-from tawt.contracts.synthetic import Verdict
+from tawt.contracts.synthetic import Outcome, Verdict
 from tawt.dataset.reader import TripletDataset
 from tawt.dataset.records import Cohort
 from tawt.privacy.suite import assess
@@ -17,7 +17,7 @@ from tawt.synthesis.read import read_synthetic
 MOST = 2000
 """People of each set: more than a gate needs to tell."""
 _DRAWS = 40
-CANNOT_TELL = "cannot tell"
+CANNOT_TELL: Outcome = "cannot tell"
 
 
 def privacy_judge(dataset: TripletDataset) -> Callable[[Path], Sequence[Verdict]]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tawt.assessment.sides import hold_no_own, share_of_real
+from tawt.assessment.sides import share_of_real
+from tawt.commands.given_set import given_set
 from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.contracts.workspace import is_workspace
 from tawt.dataset.reader import TripletDataset, open_dataset
@@ -22,17 +23,13 @@ from tawt.evaluation.resample import N_DRAWS
 from tawt.files import digest, sealed
 from tawt.pipeline.fresh import hold_fresh
 from tawt.places import real
-from tawt.quality.synthetic import hold_synthetic
-from tawt.reviews.answers import FORMAT, KEY, read_key, read_ratings
+from tawt.reviews.answers import FORMAT, KEY, PAGE, read_key, read_ratings
 from tawt.reviews.chosen import Chosen, choose
 from tawt.reviews.judged import Judged, judge
 from tawt.reviews.page import item, page
 from tawt.reviews.readable import Readable
 from tawt.reviews.timeline import sheets
-from tawt.synthesis.read import read_synthetic
 from tawt.training.folder import Report
-
-PAGE = "page.html"
 
 
 @dataclass(frozen=True)
@@ -135,9 +132,7 @@ _MOST_REAL = 0.5
 
 
 def _cohort(folder: Path, dataset: TripletDataset, tell: Report) -> Cohort:
-    hold_synthetic(folder)
-    found = read_synthetic(folder, dataset)
-    hold_no_own(folder, found, dataset)
+    found = given_set(folder, dataset).records
     for n, what in ((found.n_unknown, "events of codes"), (found.n_unknown_unit, "numbers in units")):
         if n:  # of nobody's: they may be told
             text = f"{n:,} {what} that {dataset.folder.parent} does not have: raters may know the set by them"

@@ -10,17 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from rich.table import Table as RichTable
 
 from tawt.contracts.cells import few
+from tawt.contracts.synthetic import Outcome
 from tawt.privacy.canaries import BY_CHANCE
 from tawt.privacy.found import Found, missing
 from tawt.privacy.membership import RATES, Attack, enough_for, safe_rate
 from tawt.privacy.suite import FORMAT, Assessment
 
-Outcome = Literal["passed", "failed", "cannot tell"]
 TPR, NNAAR, NNDR, GAIN, BITS = 0.02, 0.03, 0.5, 0.02, BY_CHANCE + 1
 """Bounds: of the TPR at 1 % FPR, of NNAAR, of the ratio of both NNDR, of what attributes gain, of exposure."""
 REAL_PEOPLE = "real people"

@@ -36,6 +36,7 @@ from tawt.quality.finding import Finding
 from tawt.quality.meds import check_meds
 from tawt.quality.raw import check_raw
 from tawt.quality.subjects import check_subjects
+from tawt.quality.synthetic import check_dataset, is_handed_on
 from tawt.readers import parquet_metadata, read_parquet, read_record
 from tawt.seals import holds, sha256_file
 from tawt.sources.graph import Graph
@@ -51,7 +52,7 @@ def check(workspace: str | Path) -> list[Finding]:
     """Check a workspace: every file by its hash, raw files and runs too; ledger, events, triplets and dataset by count.
 
     Args:
-        workspace: A workspace that `ingest` made.
+        workspace: A workspace that `ingest` made, or a synthetic set that was handed on without one.
 
     Returns:
         One finding per check.
@@ -61,6 +62,8 @@ def check(workspace: str | Path) -> list[Finding]:
         FileError: A manifest may not be read.
     """
     root = Path(workspace).expanduser()
+    if is_handed_on(root):
+        return check_dataset(root)
     with still(root):
         return _check(open_workspace(root))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ from tawt.arrays import Bools, Floats, Ints
 from tawt.config.base import Section
 from tawt.errors import FileError, listed
 from tawt.readers import GIVEN, read_record
+from tawt.seals import hold
 
 FORMAT = "tawt.review/1"
 FLAGS = ("order", "value", "combination")
 """What may be impossible about a record."""
 Scale = Annotated[int, Field(strict=True, ge=1, le=5)]
 Number = Annotated[int, Field(strict=True, ge=1)]
+_AGAIN = "it cannot be made again: take the folder from a copy"
 _HINT = "give a file that the page of this review saved, as it was saved"
 
 
@@ -143,16 +146,22 @@ def _read(path: Path, key: Key) -> Answers:
 
 
 def read_key(folder: Path) -> Key:
-    """Read the key of a review.
+    """Read the key of a review, and hold the page to its list: other records under the same numbers were not rated.
+
+    The page, which holds real people, may be gone when answers are in.
 
     Raises:
-        FileError: It is absent, or is not as it was written.
+        FileError: The key or the list is absent, or one of the three is not as it was written.
     """
     path = folder / KEY
     if not path.is_file():
         raise FileError(str(folder), f"has no {KEY}, expected the folder that `tawt review` wrote", GIVEN)
-    return read_record(path, Key, "it cannot be made again: take it from a copy", sealed=True)
+    key = read_record(path, Key, _AGAIN, sealed=True)
+    hold(folder, [KEY, *([PAGE] if os.path.lexists(folder / PAGE) else [])], _AGAIN)
+    return key
 
 
 KEY = "key.json"
 """File of a review that says which records are real; sealed."""
+PAGE = "page.html"
+"""What raters see."""

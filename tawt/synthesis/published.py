@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tawt.contracts.synthetic import PROVENANCE, SHARDS, Verdict
+from tawt.contracts.synthetic import FOLDERS, PROVENANCE, Provenance, Verdict
 from tawt.errors import PrivacyError
 from tawt.files import whole_folder, write_sealed
 from tawt.privacy.verdict import REAL_PEOPLE
 from tawt.seals import sha256_file
 from tawt.shell import shell_line
 from tawt.synthesis.refusals import Refusals
-from tawt.synthesis.written import data_files
 
 Judge = Callable[[Path], Sequence[Verdict]]
 """The folder of a set -> what each gate says of it."""
@@ -40,9 +38,9 @@ def published_set(
     """
     with whole_folder(target) as aside:
         make(aside)
-        files = [*data_files(aside), *sorted((aside / "metadata").iterdir()), aside / SHARDS]
+        files = [path for name in FOLDERS for path in sorted((aside / name).rglob("*")) if path.is_file()]
         about = about | {"files": {path.relative_to(aside).as_posix(): sha256_file(path) for path in files}}
-        write_sealed(aside / PROVENANCE, {**about, "verdicts": [], "published": False})
+        _write(aside, about | {"verdicts": [], "published": False})
         verdicts = [*{one.gate: one for one in (*judge(aside), *_by_making(about))}.values()]
         refused = [one for one in verdicts if not one.passed]
         if against := [one for one in refused if one.gate not in publish_anyway]:
@@ -58,12 +56,17 @@ def published_set(
             )  # fmt: skip
         told = {
             "published": True,
-            "verdicts": [asdict(one) for one in verdicts],
+            "verdicts": verdicts,
             "published_anyway": [one.gate for one in refused],
             "refused_before": refusals.n,
         }
-        write_sealed(aside / PROVENANCE, about | told)
+        _write(aside, about | told)
     return verdicts
+
+
+def _write(folder: Path, about: dict[str, Any]) -> None:
+    told = Provenance.model_validate(about)
+    write_sealed(folder / PROVENANCE, told.model_dump(mode="json", exclude_unset=True))
 
 
 def _by_making(about: dict[str, Any]) -> Sequence[Verdict]:

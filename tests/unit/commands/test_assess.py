@@ -22,6 +22,7 @@ from tawt.cli.app import app
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, DatasetError, PrivacyError, TawtError
+from tawt.files import write_sealed
 from tawt.hospital.invent import write_hospital
 from tawt.quality.workspace import check
 from tawt.runs.embedding import load_embedding
@@ -333,6 +334,30 @@ def test_a_set_that_was_changed_is_not_judged_and_what_failed_has_failed(
     told = json.loads((copies / "provenance.json").read_text())
     assert told["outcome"] == "failed"
     assert {one["gate"] for one in told["verdicts"] if one["outcome"] == "failed"} == set(names)
+
+
+def test_a_smaller_set_comes_in_by_the_same_door(work: Path, markov: Path, tmp_path: Path) -> None:
+    """Real people, and files that are not as they were published, are no set that was learned from fewer."""
+    swapped = Path(shutil.copytree(markov, tmp_path / "swapped"))
+    shutil.copy(data_files(swapped)[0], swapped / "data" / "more.parquet")
+    for kind, said, folder in (
+        (ConfigError, "under their own ids", work),
+        (ConfigError, "under their own ids", work / "events"),
+        (DatasetError, r"data/more\.parquet", swapped),
+    ):
+        with pytest.raises(kind, match=said):
+            tawt.assess(markov, work, curve=True, smaller=[f"{folder}={work}"], dry_run=True)
+
+
+def test_a_provenance_of_other_types_ends_before_anything_is_written(work: Path, markov: Path, tmp_path: Path) -> None:
+    """Its seal holds, for anybody can make one; no page is left that the set knows nothing of."""
+    own = Path(shutil.copytree(markov, tmp_path / "own", ignore=shutil.ignore_patterns("assessment")))
+    told = json.loads((own / "provenance.json").read_text())
+    for changed in ({"verdicts": [{"outcome": "failed"}]}, {"held_to": [[1]]}, {"n_train": -5}):
+        write_sealed(own / "provenance.json", {key: told[key] for key in told if key != "seal"} | changed)
+        with pytest.raises(DatasetError, match=f"`{next(iter(changed))}` does not fit"):
+            tawt.assess(own, work, fidelity=False)
+        assert not (own / "assessment").exists()
 
 
 def test_nothing_is_written_through_a_link(work: Path, markov: Path, tmp_path: Path) -> None:

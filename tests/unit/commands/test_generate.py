@@ -325,6 +325,29 @@ def test_a_set_with_the_shards_of_another_is_not_as_it_was_published(work: Path,
         tawt.assess(copy, work, n=5, fidelity=False)
 
 
+def test_a_set_that_was_handed_on_can_be_checked_assessed_and_shown(work: Path, made, tmp_path: Path, request) -> None:
+    """Whoever receives what the guide says to hand on holds it to its provenance, by `check` and before it is used."""
+    typed, root = request.getfixturevalue("tawt"), tmp_path / "received"
+    for name in ("data", "metadata"):
+        shutil.copytree(made.folder / name, root / name)
+    shutil.copy(made.folder / "provenance.json", root)
+    assert tawt.assess(root, work, fidelity=False).sizes["synthetic"] == 40
+    assert tawt.review(root, work, out=tmp_path / "review", n=8).n == 8
+    for ask in (("check", "-w", root), ("check", "meds", root)):
+        ended = typed(*ask, "--format", "csv")
+        assert ended.code == 0 and "synthetic set,True,as it was published" in ended.out, ended.err
+        assert "tawt ingest" in ended.err
+    (root / "assessment" / "report.html").write_text("passed")
+    (wrong,) = [one for one in check(root) if not one.ok]
+    assert "assessment/report.html is missing or changed" in wrong.detail and "tawt assess" in wrong.mend
+    shutil.rmtree(root / "assessment")
+    shutil.copy(data_files(root)[0], root / "data" / "train" / "more.parquet")
+    assert "data/train/more.parquet is none of its files" in typed("check", "-w", root).out.replace("\n", " ")
+    for refused in (tawt.assess, lambda *ask, **more: tawt.review(*ask, out=tmp_path / "other", n=8, **more)):
+        with pytest.raises(DatasetError, match=r"more\.parquet"):
+            refused(root, work, dry_run=True)
+
+
 def test_the_command_line_says_what_was_drawn_and_what_is_next(work: Path, request) -> None:
     """A dry run draws nothing; the command tells rules, counts and a command that can be pasted."""
     typed = request.getfixturevalue("tawt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from pathlib import Path
 
@@ -132,6 +133,23 @@ def test_what_was_told_comes_back(made: Path, tmp_path: Path, tawt) -> None:
     unsure.write_text(json.dumps(empty))
     with pytest.raises(FileError, match="has no rating in any file"):
         package.ratings(made, [unsure])
+
+
+def test_answers_are_to_the_page_that_was_made(made: Path, tmp_path: Path) -> None:
+    """One bit in the page, or in the list of hashes, and nobody knows what was rated; the page may be gone."""
+    own, answers = Path(shutil.copytree(made, tmp_path / "own")), answered(made, tmp_path / "a.json")
+    for name in ("page.html", "files.json", "key.json"):
+        path, before = own / name, (own / name).read_bytes()
+        at = len(before) // 2
+        path.write_bytes(before[:at] + bytes([before[at] ^ 1]) + before[at + 1 :])
+        with pytest.raises(FileError, match=name):
+            package.ratings(own, [answers])
+        path.write_bytes(before)
+    (own / "page.html").unlink()
+    assert package.ratings(own, [answers]) is not None
+    (own / "files.json").unlink()
+    with pytest.raises(FileError, match=r"files\.json"):
+        package.ratings(own, [answers])
 
 
 def test_what_cannot_be_shown_is_told(made: Path, invented: Path, hospital: Hospital, tmp_path: Path, tawt) -> None:
