@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tawt.assessment.attacks import Privacy, gates
+from tawt.assessment.given_set import Given, given_set
 from tawt.assessment.page import page
 from tawt.assessment.result import Assessed
 from tawt.assessment.sides import Sides, control, sides_of, some
 from tawt.commands.assess_measured import Asked, fidelity_of, privacy_of
 from tawt.commands.assess_smaller import Smaller, smaller_of
 from tawt.commands.carried import place_for
-from tawt.commands.given_set import Given, given_set
 from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.contracts.synthetic import ASSESSMENT, PROVENANCE, SYNTHETIC_SETS, Provenance
 from tawt.dataset.reader import TripletDataset, open_dataset

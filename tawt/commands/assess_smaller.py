@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tawt.assessment.given_set import given_set
 from tawt.assessment.sides import Sides
-from tawt.commands.given_set import given_set
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.dataset.records import Cohort, OfSplit
 from tawt.errors import ConfigError

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tawt.assessment.given_set import given_set
 from tawt.assessment.sides import share_of_real
-from tawt.commands.given_set import given_set
 from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.contracts.workspace import is_workspace
 from tawt.dataset.reader import TripletDataset, open_dataset

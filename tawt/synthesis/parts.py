@@ -13,17 +13,18 @@ import numpy as np
 from tawt.arrays import Ints
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.dataset import SPLITS
+from tawt.contracts.synthetic import DATA, METADATA
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.records import joined
 from tawt.errors import FileError
 from tawt.files import write_sealed
-from tawt.places import remove
+from tawt.places import refuse_links, remove
 from tawt.readers import read_map
 from tawt.seals import holds, sha256_file
 from tawt.synthesis.controls import Draw
 from tawt.synthesis.rollout import COMPANY
 from tawt.synthesis.validity import Broken, Rules
-from tawt.synthesis.written import data_files, write_part
+from tawt.synthesis.written import write_part
 
 PART = 4 * COMPANY
 """Numbers of records that are kept together."""
@@ -112,7 +113,8 @@ def draw_parts(
     if folder.is_symlink():
         remove(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # nobody has judged yet what it holds
-    (folder / "data").mkdir(exist_ok=True)
+    (folder / DATA).mkdir(exist_ok=True)
+    refuse_links(folder, folder / DATA, inner=True)
     parts = np.unique(all_numbers // PART)
     expected: set[Path] = set()
     for done, part in enumerate(parts.tolist()):
@@ -125,9 +127,10 @@ def draw_parts(
         tally.add(kept)
         expected |= {folder / file for file in kept["files"]}
         tell(done + 1, len(parts))
-    for path in data_files(folder):
-        if path not in expected:  # of another set that was begun here
+    for path in [*(folder / DATA).rglob("*")]:
+        if path not in expected and not path.is_dir():  # of another set that was begun here, also half written
             remove(path)
+    remove(folder / METADATA)
     return tally
 
 

@@ -10,7 +10,7 @@ from tawt.contracts.synthetic import FOLDERS, PROVENANCE, Provenance, Verdict
 from tawt.errors import PrivacyError
 from tawt.files import whole_folder, write_sealed
 from tawt.privacy.verdict import REAL_PEOPLE
-from tawt.seals import sha256_file
+from tawt.seals import hashes_of
 from tawt.shell import shell_line
 from tawt.synthesis.refusals import Refusals
 
@@ -38,8 +38,8 @@ def published_set(
     """
     with whole_folder(target) as aside:
         make(aside)
-        files = [path for name in FOLDERS for path in sorted((aside / name).rglob("*")) if path.is_file()]
-        about = about | {"files": {path.relative_to(aside).as_posix(): sha256_file(path) for path in files}}
+        files = {f"{name}/{below}": sha256 for name in FOLDERS for below, sha256 in hashes_of(aside / name).items()}
+        about = about | {"files": files}
         _write(aside, about | {"verdicts": [], "published": False})
         verdicts = [*{one.gate: one for one in (*judge(aside), *_by_making(about))}.values()]
         refused = [one for one in verdicts if not one.passed]

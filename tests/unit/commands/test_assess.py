@@ -283,7 +283,9 @@ def _cost_of_batches(decoder, split) -> float:
     total = 0.0
     loader = PackedLoader(split, decoder.vocabulary, decoder.config.batching)
     for host in loader.sequential(make=lambda batch, number: batch):
-        targets = next_event.make_targets(host, decoder.vocabulary, decoder.heads.knots)
+        targets = next_event.make_targets(
+            host, decoder.vocabulary, decoder.heads.knots, decoder.heads.told_types, by_clock=decoder.heads.n_hours > 0
+        )
         with torch.no_grad():
             tokens = decoder.encoder.closed(*decoder.encoder.opened(host.tensors())).tokens
             tables = decoder.encoder.embedding.data_type.weight, decoder.encoder.embedding.value.category_rows

@@ -17,7 +17,7 @@ from tawt.config.train import PretrainConfig
 from tawt.contracts.synthetic import Verdict
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.records import OF_TRIPLETS, Records, joined
-from tawt.errors import CheckpointError, ConfigError, DatasetError, PrivacyError
+from tawt.errors import CheckpointError, ConfigError, DatasetError, FileError, PrivacyError
 from tawt.quality.meds import check_meds
 from tawt.quality.workspace import check
 from tawt.synthesis import parts as parts_module
@@ -323,6 +323,23 @@ def test_a_set_with_the_shards_of_another_is_not_as_it_was_published(work: Path,
     assert any("dataset/dataset.json" in one.detail for one in check(copy) if not one.ok)
     with pytest.raises(DatasetError, match=r"dataset/dataset\.json"):
         tawt.assess(copy, work, n=5, fidelity=False)
+
+
+def test_what_a_killed_run_left_is_no_part_of_another_set(work: Path, tmp_path: Path) -> None:
+    """A part that was half written, of real people, and whatever else lies among the parts: none of it is published."""
+    left = tmp_path / ".set.parts"
+    for name in ("data/train/.0000002.parquet.tmp", "data/train/0000009.parquet", "data/x", "metadata/notes.parquet"):
+        (left / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(data_files(work / "events")[0], left / name)
+    made = tawt.generate(work, control="marginals", subjects=4, out=tmp_path / "set", judge=lambda folder: [], **ONE)
+    lying = {path.name for name in ("data", "metadata") for path in (made.folder / name).rglob("*") if path.is_file()}
+    assert lying == {"0000000.parquet", "codes.parquet", "dataset.json", "subject_splits.parquet"}
+    assert [one for one in check(made.folder) if not one.ok] == []
+    left = tmp_path / ".other.parts"
+    (left / "data").mkdir(parents=True)
+    (left / "data" / "train").symlink_to(tmp_path)
+    with pytest.raises(FileError, match="is a link"):
+        tawt.generate(work, control="marginals", subjects=4, out=tmp_path / "other", judge=lambda folder: [], **ONE)
 
 
 def test_a_set_that_was_handed_on_can_be_checked_assessed_and_shown(work: Path, made, tmp_path: Path, request) -> None:
