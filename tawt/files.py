@@ -49,16 +49,28 @@ def whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Give the place to fill a folder aside; it is published under its name at the end, or removed."""
+    """Give the place to fill a folder aside; it is published under its name at the end, or removed.
+
+    Until then none but the owner sees it: nobody has said yet that others may, and a kill would leave it so.
+    """
     aside = path.with_name(f".{path.name}.tmp")
     remove(aside)
-    aside.mkdir(parents=True)
+    mode = _made_private(aside)
     try:
         yield aside
+        aside.chmod(mode)
         publish(aside, path)
     except BaseException:
         remove(aside)
         raise
+
+
+def _made_private(path: Path) -> int:
+    """Make a folder that none but the owner sees, and return the mode that it would have had."""
+    path.mkdir(parents=True)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(mode & 0o700)
+    return mode
 
 
 def write_text(path: Path, text: str) -> None:
@@ -230,8 +242,9 @@ def written_aside(place: Path, taken: Exception) -> Iterator[Path]:
     aside = place.with_name(f".{place.name}.tmp")
     with made_folder(place.parent), alone_at(place, taken):
         remove(aside)
+        _made_private(aside)
         try:
-            (aside / place.name).mkdir(parents=True)
+            (aside / place.name).mkdir()
             yield aside / place.name
         finally:
             remove(aside)

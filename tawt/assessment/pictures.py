@@ -11,9 +11,10 @@ import numpy as np
 from tawt.assessment.result import NAMES
 from tawt.assessment.shares import (
     COUNTS,
-    EDGES,
     HOURS,
+    N_BINS,
     Curve,
+    edges_of,
     histogram,
     of_clock,
     prevalence,
@@ -131,13 +132,17 @@ def of_records(fidelity: Fidelity, vocabulary: Vocabulary) -> Iterator[Picture]:
     yield Picture(_lines("variogram", curves, colour, scale, "variogram: values so far apart differ by"))
     told = Told(vocabulary)
     for kind in _types(fidelity):
-        z = np.array([-2.0, 0.0, 2.0])
+        edges = edges_of(real.values.numbers, kind)
+        if not len(edges):
+            continue
+        z = edges[[1, N_BINS // 2, -2]]
         status = np.full(3, int(ValueStatus.NUMERIC), dtype=np.uint8)
         numbers = told.numbers(np.full(3, kind), z.astype(np.float32), status)
         ticks = tuple((float(x), f"{y:.3g}") for x, y in zip(z, numbers, strict=True))
         name = vocabulary.codes[kind]
-        curves = {of: histogram(sets[of].values.numbers, kind, EDGES) for of in (TEST, SYNTHETIC)}
-        yield Picture(_lines(f"values of {name}", curves, colour, Scale(-3, 3, ticks=ticks), name[:48]))
+        curves = {of: histogram(sets[of].values.numbers, kind, edges) for of in (TEST, SYNTHETIC)}
+        scale = Scale(edges[0], edges[-1], ticks=ticks)
+        yield Picture(_lines(f"values of {name}", curves, colour, scale, name[:48]))
 
 
 def _types(fidelity: Fidelity) -> Sequence[int]:

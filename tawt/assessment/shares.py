@@ -13,14 +13,13 @@ import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.contracts.cells import SMALL_CELL
+from tawt.dataset.scales import Scale
 from tawt.fidelity.groups import N_GROUPS, without
 from tawt.fidelity.portrait import Portrait
 from tawt.fidelity.sample import Sample
 from tawt.fidelity.temporal import WINDOWS, variance
 
 N_BINS = 24
-EDGES = np.linspace(-3, 3, N_BINS + 1)
-"""Of normalized values: they hang on nobody's own."""
 HOURS = np.geomspace(1 / 60, 8766 * 100, N_BINS + 1)
 _THURSDAY = 3
 """Day of the week of 1970-01-01, from Monday on."""
@@ -41,6 +40,19 @@ def prevalence(real: Portrait, other: Portrait) -> tuple[Ints, Floats, Floats]:
     told = (a.people > SMALL_CELL) & ((b.people == 0) | (b.people > SMALL_CELL))
     types = np.flatnonzero(told)
     return types, a.people[types] / float(a.n), b.people[types] / float(b.n)
+
+
+def edges_of(sample: Sample, kind: int) -> Floats:
+    """Return edges of the bins of a data_type's numbers: over all that many people reach, so they hang on nobody's own.
+
+    Nothing where the numbers do not differ, or are of few people. A mean and a deviation would tell one number beyond
+    all measure.
+    """
+    points = Scale.of(sample.of(kind), sample.groups_of(kind).astype(np.int64)).points
+    if len(points) < 2 or points[0] == points[-1]:
+        return np.zeros(0)
+    room = (points[-1] - points[0]) / (N_BINS - 2)
+    return np.linspace(points[0] - room, points[-1] + room, N_BINS + 1)
 
 
 def histogram(sample: Sample, kind: int, edges: Floats) -> Curve:

@@ -152,6 +152,13 @@ def generate(
     tell = report if report is not None else lambda event: None
     wanted = _numbers(subjects, numbers)
     _hold_source(run, control, prior)
+    parts = target.with_name(f".{target.name}.parts")
+    in_use = ConfigError(str(target), "is being written by another process, expected to write it alone",
+                         "wait for it, or choose another with `--out DIR`")  # fmt: skip
+    beside = (parts, target.with_name(f".{target.name}.lock"))
+    if not dry_run and (target / PROVENANCE).is_file() and any(os.path.lexists(path) for path in beside):
+        with alone_at(target, in_use):
+            remove(parts)  # of a run that was killed when its set stood
     _hold_new(target, workspace)
     config = load(RulesConfig, Path(rules).expanduser() if rules is not None else asset(RULES))
     folder = find_run(workspace, run) if run is not None else None
@@ -164,7 +171,6 @@ def generate(
                            "see `splits` of the pipeline")  # fmt: skip
     pipeline = opened.pipeline
     base = first_id(np.concatenate([dataset.split(one).subject_ids for one in dataset.split_names]), int(wanted[-1]))
-    parts = target.with_name(f".{target.name}.parts")
     drawing = Drawing(run=folder, control=control, prior=prior, conditions=asked(conditions), seed=seed, most=most)
     source = source_of(drawing, dataset, workspace=workspace, aside=parts)
     held = Rules.of(config, dataset, pipeline, opened.project)
@@ -178,8 +184,6 @@ def generate(
         "numbers": [int(wanted[0]), int(wanted[-1])], "most": most, "rules": config.model_dump(mode="json"),
     }  # fmt: skip
     key = digest([about, train.fingerprint(), base, shares, pipeline.splits.seed, held.ranges])
-    in_use = ConfigError(str(target), "is being written by another process, expected to write it alone",
-                         "wait for it, or choose another with `--out DIR`")  # fmt: skip
     refusals = Refusals.of(workspace, about)
     making = Making(draw=source.draw, rules=held, base=base, shares=shares, seed=pipeline.splits.seed)
     began = time.perf_counter()
@@ -236,8 +240,9 @@ def _workspace_of(
         basis = basis_of(own.content, "the real records", frozen=True, by_code=True)
         nested = replace(opened, given_basis=basis)
         make(nested, all_stages(nested), VOCABULARY_STAGES, limits, False, False, hear, Asked("build-vocab"))
-        for name in ("data", "metadata"):
-            shutil.copytree(parts / name, aside / name, copy_function=_linked)
+        for path in sorted(path for name in ("data", "metadata") for path in (parts / name).rglob("*")):
+            if path.is_file():
+                _link(path, aside / path.relative_to(parts))
         local = opened.local.model_copy(update={"raw_root": str(real(target)), "files": {}, "tables": {}})
         write_records(replace(open_workspace(aside), given_local=local))
 
@@ -252,13 +257,13 @@ def _settings(pipeline: PipelineConfig, dataset: TripletDataset) -> tuple[str, .
     )  # fmt: skip
 
 
-def _linked(source: str, target: str) -> str:
+def _link(source: Path, target: Path) -> None:
     """Give a file a second name, or copy it where a file has but one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
     except OSError:
-        return str(shutil.copy2(source, target))
-    return target
+        shutil.copy2(source, target)
 
 
 def _numbers(subjects: int | None, numbers: str | None) -> Ints:

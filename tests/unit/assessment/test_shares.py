@@ -7,7 +7,7 @@ import pytest
 
 from tawt.assessment.attacks import gates, seen, sizes_to
 from tawt.assessment.result import Assessed, is_near
-from tawt.assessment.shares import EDGES, histogram, of_clock, prevalence, recurrence, roc, scores_shown
+from tawt.assessment.shares import edges_of, histogram, of_clock, prevalence, recurrence, roc, scores_shown
 from tawt.assessment.sides import Sides
 from tawt.assessment.spaces import as_split
 from tawt.assessment.svg import Plot, Scale, reach, text
@@ -27,9 +27,25 @@ def test_a_bin_of_few_people_is_not_drawn():
     value = np.repeat(np.float32([-2.9, 0.1, 2.9]), [20, 10, 11])
     order = np.argsort(value, kind="stable")
     sample = Sample(np.zeros(41, np.int64), value[order], group[order], np.zeros(41, np.uint64))
-    shares = histogram(sample, 0, EDGES).y
+    shares = histogram(sample, 0, np.linspace(-3, 3, 25)).y
     assert shares[0] == pytest.approx(20 / 41) and shares[-1] == pytest.approx(11 / 41)
     assert np.isnan(shares[12]) and (np.delete(shares, [0, 12, 23]) == 0).all()
+
+
+def test_bins_hang_on_nobodys_own_number():
+    """One number beyond all measure moves none of their edges, which reach as far as many people do; numbers of few
+    people, or all alike, have none."""
+    rng = np.random.default_rng(0)
+    value = np.sort(rng.standard_normal(2000)).astype(np.float32)
+    group = rng.integers(0, 20, 2000).astype(np.uint8)
+    kinds, words = np.zeros(2000, np.int64), np.zeros(2000, np.uint64)
+    edges = edges_of(Sample(kinds, value, group, words), 0)
+    beyond = value.copy()
+    beyond[-1] = 31337.25
+    assert np.array_equal(edges, edges_of(Sample(kinds, beyond, group, words), 0)) and len(edges) == 25
+    assert -3.5 < edges[0] < -2 < 2 < edges[-1] < 3.5
+    assert not len(edges_of(Sample(kinds, value, group % 10, words), 0))
+    assert not len(edges_of(Sample(kinds, np.ones_like(value), group, words), 0))
 
 
 def test_prevalence_and_recurrence_are_those_of_the_records():

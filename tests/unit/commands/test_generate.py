@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
+from tawt.commands import generate as generate_module
 from tawt.config.train import PretrainConfig
 from tawt.contracts.synthetic import Verdict
 from tawt.dataset.reader import open_dataset
@@ -248,13 +251,16 @@ def test_latents_come_from_a_prior_and_may_be_asked_for(work: Path, monkeypatch:
                 tawt.generate(work, subjects=3, out=work.parent / "latent_wrong", most=30, dry_run=dry, **ask)
 
 
-def test_a_gate_refuses_unless_it_is_named(work: Path) -> None:
+def test_a_gate_refuses_unless_it_is_named(work: Path, request) -> None:
     """What a gate refuses is not there, nor anything of it beside; named, it is published with the verdict. Copies are
     refused for what they are, whatever a gate says."""
-    out = work.parent / "refused"
+    out, umask = work.parent / "refused", os.umask(0o027)
+    request.addfinalizer(lambda: os.umask(umask))
+    umask = 0o027
     seen: list[bool] = []
 
     def judge(folder: Path) -> list[Verdict]:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700, "what nobody has judged yet, others do not see"
         seen.append((folder / "dataset" / "dataset.json").is_file() and (folder / "provenance.json").is_file())
         return [Verdict("copies", False, "all are"), Verdict("distance", True)]
 
@@ -268,6 +274,7 @@ def test_a_gate_refuses_unless_it_is_named(work: Path) -> None:
             tawt.generate(work, publish_anyway=named, **ask)
     result = tawt.generate(work, publish_anyway=["real people", "copies"], **ask)
     told = json.loads((out / "provenance.json").read_text())
+    assert stat.S_IMODE(out.stat().st_mode) == 0o777 & ~umask
     assert seen == [True] * 5 and [one["passed"] for one in told["verdicts"]] == [False, True, False]
     assert told["published_anyway"] == ["copies", "real people"] and len(result.verdicts) == 3
     few = [one for one in told["raw"].values() if one.get("few")]
@@ -405,6 +412,16 @@ def test_what_cannot_be_asked_is_told(work: Path, made, monkeypatch: pytest.Monk
     with pytest.raises(OSError, match="No space left"):
         tawt.generate(work, control="markov", subjects=3, out=new, **ONE)
     assert not new.exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(generate_module, "_link", full)
+    with pytest.raises(OSError, match="No space left"):
+        tawt.generate(work, control="markov", subjects=3, out=new, **ONE)
+    left = work.parent / f".{made.folder.name}.parts"
+    left.mkdir()
+    left.with_suffix(".lock").touch()
+    with pytest.raises(ConfigError, match="synthetic set already"):
+        tawt.generate(work, control="markov", subjects=3, out=made.folder, **ONE)
+    assert not left.exists() and not list(work.parent.glob(f".{made.folder.name}*")), "a killed run's are gone"
 
 
 def test_sets_of_others_are_read_as_far_as_they_are_known(work: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from pathlib import Path
 
 import meds
@@ -104,6 +105,10 @@ def test_trajectories_are_in_the_public_schema(work: Path) -> None:
     assert {path.parent.name for path in files} == {"0000", "0001", "0002"}
     labels = pq.read_table(work / "labels" / "out_soon" / "labels.parquet").select(["subject_id", "prediction_time"])
     known = {*zip(*(column.to_pylist() for column in labels.columns), strict=True)}
+    rows = [*files, *result.folder.glob("*.parquet")]
+    assert len(rows) > 3 and {stat.S_IMODE(path.stat().st_mode) for path in rows} == {0o600}, (
+        "as private as the records"
+    )
     n = 0
     for path in files:
         table = pq.read_table(path, partitioning=None)
