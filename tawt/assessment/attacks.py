@@ -16,6 +16,7 @@ from tawt.privacy.curve import Curve, attacked, curve, fitted
 from tawt.privacy.found import missing
 from tawt.privacy.people import People, people_of
 from tawt.privacy.suite import Assessment, assess
+from tawt.privacy.traces import ALIKE
 from tawt.privacy.verdict import Gate, Verdict, verdict
 
 SUMMARIES = "summaries"
@@ -39,9 +40,12 @@ class Privacy:
 
     @property
     def exact(self) -> str:
-        """How many of the set are somebody of train with all values, in words."""
+        """How many of the set are somebody of train with all values, and what no gate of copies looks for, in words."""
         found = self.assessments[0].copies.get("exact", missing("what came when is not known"))
-        return f"Records that are one of train, times and values too: {found.text()}."
+        return (
+            f"Records that are one of train, times and values too: {found.text()}. A record that shares fewer than "
+            f"{ALIKE:.0%} of the events of the longer with somebody is no near copy, and may still be his."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return what may be told as JSON."""

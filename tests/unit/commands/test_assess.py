@@ -114,6 +114,7 @@ def test_the_report_is_one_whole_page(found, markov: Path) -> None:
         "prevalence R2",
         "membership by likelihood",
         "other real ones",
+        "fewer than 95% of the events",
         "copies",
         "out_of_range",
         "discriminator AUROC, transformer",
