@@ -17,11 +17,16 @@ from tawt.contracts.value_status import HAS_NUMBER_OF
 from tawt.dataset.scales import Scale
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.gaps import US_PER_MINUTE
 from tawt.models.decoder.heads import GAPS, KNOTS, Counted, Step
 from tawt.objectives.next_event import make_targets
 
 MOST_NUMBERS = 1 << 22
 """Rows after which numbers are not looked at any more."""
+_SECOND = 1_000_000
+_STEPS = (*(n * US_PER_MINUTE for n in (1440, 60, 30, 15, 5, 1)), *(n * _SECOND for n in (30, 15, 5, 1)))
+"""us, each whole minutes or a part of one."""
+_NEARLY_ALL = 0.98
 _RAREST = 0.01
 """Share of gaps beyond the outermost that a mixture starts at, on either side; so many as a small cell at least."""
 
@@ -46,7 +51,7 @@ def count_next(
     """
     knots = torch.from_numpy(_knots(shards, people, vocabulary))
     none = torch.zeros(0, dtype=torch.int64)
-    steps, logs, resolution = np.ones((2, len(Step))), [np.zeros(0)], 0
+    steps, logs, apart = np.ones((2, len(Step))), [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
     whole = np.ones(MOST_WHOLE)
     for batch in sample:
         targets = make_targets(batch, vocabulary, knots, none, by_clock=False)
@@ -55,8 +60,9 @@ def count_next(
         hours = targets.gap_whole.numpy()
         whole += np.bincount(hours[(hours >= 0) & (hours < MOST_WHOLE)], minlength=MOST_WHOLE)
         logs.append(np.log(targets.gap_is.numpy().astype(np.float64)))
-        apart = np.diff(np.unique(batch.time))
-        resolution = int(np.gcd(resolution, np.gcd.reduce(apart))) if len(apart) else resolution
+        same = batch.document[1:] == batch.document[:-1]
+        since: NDArray[np.int64] = batch.time[1:] - batch.time[:-1]
+        apart.append(since[same & (since > 0)])
     steps[1, Step.STATIC] = 0
     with np.errstate(divide="ignore"):
         share = np.log(steps / steps.sum(1, keepdims=True))
@@ -68,13 +74,24 @@ def count_next(
         gap=torch.tensor([gaps.mean(), max(float(gaps.std()), 0.1)], dtype=torch.float64),
         gap_quantiles=torch.from_numpy(np.quantile(gaps, np.linspace(rarest, 1 - rarest, GAPS))),
         log_whole=torch.from_numpy(np.log(whole / whole.sum())),
-        resolution=max(resolution, 1) / US_PER_HOUR,
+        resolution=_resolution(np.concatenate(apart)) / US_PER_HOUR,
         knots=knots,
         log_type=shares[0],
         log_status=shares[1],
         log_category=shares[2],
         told_types=shares[0].topk(min(n_due, len(vocabulary))).indices.sort().values,
     )
+
+
+def _resolution(apart: NDArray[np.int64]) -> int:
+    """Return the coarsest step of which nearly all times between moments are multiples, us.
+
+    Few that are told more finely would have all gaps drawn so.
+    """
+    for step in _STEPS:
+        if len(apart) and np.mean(apart % step == 0) >= _NEARLY_ALL:
+            return step
+    return max(1, int(np.gcd.reduce(apart))) if len(apart) else 1
 
 
 def _knots(

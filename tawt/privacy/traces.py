@@ -13,10 +13,13 @@ from tawt.arrays import Bools, Floats, Ints, Words
 from tawt.dataset.records import Cohort, Records
 
 ALIKE, WITHIN = 0.95, 0.01
-"""Share of events in common from which records are near copies, and how far their times may lie apart, of the span."""
+"""Share of events in common from which records are near copies, and how far their times may lie apart, of the time in
+which nine of ten of them lie."""
 _AT_ONCE, _MOST_RECORDS = 1 << 22, 1 << 11
-_APART = 4.0
-"""How far times of two groups lie apart on one line, where those of a group lie between -1 and 2."""
+_FARTHEST = 1e4
+"""Times that lie so many times that time away are all alike."""
+_APART = 3 * _FARTHEST
+"""How far times of two groups lie apart on one line."""
 _ROUNDED = 1e-6
 _ROW = np.dtype([("data_type", "<i4"), ("gap", "<i8"), ("value", "<f4"), ("token", "<i4"), ("status", "u1")])
 
@@ -33,6 +36,11 @@ class Traces:
     """`(k,)`, us since the record's first timed event; 0 of a static."""
     span: Ints
     """`(n,)`, us from the first timed event to the last."""
+    begin: Ints
+    """`(n,)`, us since the first timed event at which these begin."""
+    most: Ints
+    """`(n,)`, us in which nine of ten timed events lie, those in the middle; the span where that is 0. So a birth
+    decades before a stay does not make its hours alike."""
     order: Words
     """`(n,)`, hash of the data_types of all events in their order."""
     exact: Words
@@ -81,8 +89,8 @@ class Traces:
     def take(self, subjects: Ints) -> Traces:
         """Return those of some records, `(m,)` numbers, in that order."""
         bounds, rows = _rows(self, subjects)
-        order, exact = self.order[subjects], self.exact[subjects]
-        return Traces(bounds, self.kind[rows], self.time[rows], self.span[subjects], order, exact)
+        own = (getattr(self, name)[subjects] for name in ("span", "begin", "most", "order", "exact"))
+        return Traces(bounds, self.kind[rows], self.time[rows], *own)
 
 
 def traces_of(cohort: Cohort) -> Traces:
@@ -90,10 +98,10 @@ def traces_of(cohort: Cohort) -> Traces:
     parts = [_of_part(part) for part in cohort.parts()]
     if not parts:
         words, none = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
-        return Traces(np.zeros(1, dtype=np.int64), none.astype(np.int32), none, none, words, words)
+        return Traces(np.zeros(1, dtype=np.int64), none.astype(np.int32), none, none, none, none, words, words)
     lengths = np.concatenate([part.lengths for part in parts])
     columns = (np.concatenate([getattr(part, name) for part in parts])
-               for name in ("kind", "time", "span", "order", "exact"))  # fmt: skip
+               for name in ("kind", "time", "span", "begin", "most", "order", "exact"))  # fmt: skip
     return Traces(np.concatenate([[0], np.cumsum(lengths)]), *columns)
 
 
@@ -113,7 +121,20 @@ def _of_part(part: Records) -> Traces:
                          ("status", part.value_status)):  # fmt: skip
         rows[name] = column[settled]
     hashes = (_hashes(part.bounds, column) for column in (part.data_type.astype("<i4"), rows))
-    return Traces(part.bounds, kind[by_kind], time[by_kind], last - begin, *hashes)
+    return Traces(part.bounds, kind[by_kind], time[by_kind], last - begin, *_most(part), *hashes)
+
+
+def _most(part: Records) -> tuple[Ints, Ints]:
+    """See `Traces.begin` and `most`."""
+    n_static = np.bincount(part.subject[part.is_static], minlength=part.n_subjects)
+    first, n = part.bounds[:-1] + n_static, part.lengths - n_static
+    ends = [first + rounded(share * (n - 1)).astype(np.int64) for rounded, share in ((np.floor, 0.05), (np.ceil, 0.95))]
+    early, late, begin, end = (
+        part.time[np.clip(at, 0, max(len(part.time) - 1, 0))] if len(part.time) else np.zeros_like(n)
+        for at in (*ends, first, first + n - 1)
+    )
+    most = np.where(late > early, late - early, end - begin)
+    return np.where(n > 0, early - begin, 0), np.where(n > 0, most, 0)
 
 
 def _hashes(bounds: Ints, rows: NDArray[np.generic]) -> Words:
@@ -142,9 +163,9 @@ def copies(records: Traces, among: Traces | None = None) -> Bools:
     """Return `(n,)`, which records are copies of one among others, or nearly so.
 
     Exactly the same data_types in the same order; or 95 in 100 of the events of the longer record have an event of the
-    other to themselves that is of the same data_type and came at the same time, to 1 % of the longer span. Statics have
-    no time. Times are laid beside one another by the first event, by the last, or by when half of the data_types first
-    came, whichever fits: an event may be missing or added anywhere.
+    other to themselves that is of the same data_type and came at the same time, to 1 % of the longer of the times in
+    which nine of ten of their events lie. Statics have no time. Times are laid beside one another by the first event,
+    by the last, or by when half of the data_types first came, whichever fits: an event may be missing or added.
 
     Args:
         records: `n` of them.
@@ -218,15 +239,21 @@ def _settle(found: Bools, records: Traces, among: Traces, row: Ints, other: Ints
 
 def _same_times(mine: Traces, theirs: Traces) -> Bools:
     """Return `(p,)`, of which pairs of records the times are alike."""
-    scale = np.maximum(np.maximum(mine.span, theirs.span), 1).astype(np.float64)
+    scale = np.maximum(np.maximum(mine.most, theirs.most), 1).astype(np.float64)
     size = 1 + max(int(one.kind.max(initial=0)) for one in (mine, theirs))
-    sides = [(one.record * size + one.kind, one.time / scale[one.record]) for one in (mine, theirs)]
+    sides = [
+        (one.record * size + one.kind, (one.time - one.begin[one.record] * (one.kind & 1)) / scale[one.record])
+        for one in (mine, theirs)
+    ]
     enough = ALIKE * np.maximum(mine.lengths, theirs.lengths) - _ROUNDED
     found = np.zeros(mine.n, dtype=np.bool_)
-    for shift in (np.zeros(mine.n), (theirs.span - mine.span) / scale, _by_firsts(mine, theirs, sides)):
+    by_first, by_last = mine.begin - theirs.begin, theirs.span - theirs.begin - (mine.span - mine.begin)
+    for shift in (by_first / scale, by_last / scale, _by_firsts(mine, theirs, sides)):
         moved = sides[0][1] + np.where(mine.kind & 1, shift[mine.record], 0)
-        line = np.asarray(sides[0][0] * _APART + np.clip(moved, -1, 2), dtype=np.float64)
-        lines = line, sides[1][0] * _APART + sides[1][1]
+        lines = [
+            np.asarray(group * _APART + np.clip(at, -_FARTHEST, _FARTHEST), dtype=np.float64)
+            for group, at in ((sides[0][0], moved), sides[1])
+        ]
         near = (np.bincount(one.record, _distance(*both) <= WITHIN + _ROUNDED, one.n)
                 for one, both in ((mine, lines), (theirs, lines[::-1])))  # fmt: skip
         for pair in np.flatnonzero(~found & (np.minimum(*near) >= enough)):

@@ -85,6 +85,7 @@ def invent(
         sampler = Sampler(
             encoder, heads, vocabulary, from_nothing(origin), draw(members, _RECORD, seed),
             watched=torch.from_numpy(~shared.is_common) if shared is not None else None, suppressed=True,
+            possible=torch.from_numpy(shared.as_told) if shared is not None else None,
             snap=shared.nearest if shared is not None else None, z=latent(members) if latent is not None else None,
         )  # fmt: skip
         drawn = list(sampler.events(most))

@@ -45,6 +45,8 @@ class Shared:
 
     is_common: Bools
     """`(v,)`, whether more than few people have the data_type."""
+    as_told: Bools
+    """`(2, v)`, whether more than few have it with a time, and as a static fact."""
     numbers: NDArray[np.float32]
     """`(g,)`, ascending within each data_type."""
     bounds: Ints
@@ -117,8 +119,10 @@ def fit_shared(cohort: Cohort, vocabulary: Vocabulary) -> Shared:
     on_step = np.zeros((len(STEPS), n_types), dtype=np.int64)
     found, n_rows = np.zeros((3, 0), dtype=np.int64), np.zeros(n_types, dtype=np.int64)
     continuous, people_of = np.zeros(n_types, dtype=np.bool_), np.zeros(n_types, dtype=np.int64)
+    told_of = np.zeros((2, n_types), dtype=np.int64)
     for part in cohort.parts():
         people_of += part.people(n_types)
+        told_of += [part.keep(own).people(n_types) for own in (~part.is_static, part.is_static)]
         has = part.has_number & np.isfinite(part.value)
         kinds, numbers = part.data_type[has], part.value[has]
         n_rows += np.bincount(kinds, minlength=n_types)
@@ -145,7 +149,7 @@ def fit_shared(cohort: Cohort, vocabulary: Vocabulary) -> Shared:
     bounds = np.concatenate([[0], np.cumsum(sizes)])
     scales = _scales(cohort, (sizes == 0) & (people_of > SMALL_CELL))
     numbers = number[np.lexsort((number, kind))]
-    return Shared(people_of > SMALL_CELL, numbers, bounds, scales, step, zero, fit_waits(cohort))
+    return Shared(people_of > SMALL_CELL, told_of > SMALL_CELL, numbers, bounds, scales, step, zero, fit_waits(cohort))
 
 
 def _scales(cohort: Cohort, wanted: Bools) -> dict[int, Scale]:

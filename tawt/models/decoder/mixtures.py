@@ -21,7 +21,7 @@ def gap_log_chance(outputs: Tensor, hours: Tensor, resolution: float | Tensor) -
 
     Args:
         outputs: `(m, 3 M)`: logits, means of the log hours and widths before softplus.
-        hours: `(m,)` float32, gaps, at least the resolution.
+        hours: `(m,)` float32, gaps; they are told as the nearest multiple, one at least.
         resolution: Hours.
 
     Returns:
@@ -29,7 +29,8 @@ def gap_log_chance(outputs: Tensor, hours: Tensor, resolution: float | Tensor) -
     """
     weight, mean, scale = _parts(outputs, NARROW_GAP)
     # in float64, in which minutes survive decades
-    low, high = ((hours.double() + side * resolution / 2).log() for side in (-1, 1))
+    steps = (hours.double() / resolution).round().clamp_min(1)
+    low, high = (((steps + side / 2) * resolution).log() for side in (-1, 1))
     middle, width = (x.float()[:, None] for x in ((low + high) / 2, high - low))
     each = _log_between((middle - mean) / scale, width / scale)
     return torch.logsumexp(weight + each, 1)

@@ -47,6 +47,7 @@ class Sampler:
         prompts: What is known of each record: documents, some of them empty.
         words: `(b,)` uint64, a random word of each record.
         watched: `(v,)` bool, data_types whose chance is told; None = none.
+        possible: `(2, v)` bool, data_types that come with a time, and as static facts; None = each may be both.
         suppressed: Whether these never come: their chance goes to the others.
         until: `(b,)`, us since the origin: a record ends before what would lie beyond; None = never.
         snap: To the numbers that are told; None = as they are drawn.
@@ -63,6 +64,7 @@ class Sampler:
         words: NDArray[np.uint64],
         *,
         watched: Tensor | None = None,
+        possible: Tensor | None = None,
         suppressed: bool = False,
         until: Ints | None = None,
         snap: Snap | None = None,
@@ -77,7 +79,8 @@ class Sampler:
         never = torch.zeros(v, dtype=torch.bool)
         never[: len(SPECIAL_CODES)] = True
         never[1] = False  # [UNK]: a code that train had and the vocabulary has not
-        self._never = never
+        self._never = never | ~possible if possible is not None else never.expand(2, -1)
+        """Data_types that never come with a time, and as static facts."""
         self._n_bins = torch.from_numpy(vocabulary.n_bins.astype(np.int64))
         self._resolution = max(1, round(float(heads.resolution) * US_PER_HOUR))
         self._has_number = torch.from_numpy(HAS_NUMBER_OF)
@@ -140,8 +143,9 @@ class Sampler:
         gaps = heads.gaps(states, so_far.marks() if heads.n_hours else None)
         ages = so_far.ages(heads.told_types, so_far.time)
         logits = heads.steps(states, so_far.timed, table, so_far.kind * so_far.timed, ages)
-        last = (~self._never & ~(self.watched & self.suppressed)).nonzero().max()
-        logits[so_far.kind >= last, Step.STATIC] = -torch.inf  # each comes once, in their order
+        can = ~self._never & ~(self.watched & self.suppressed)
+        last = torch.where(can.any(1), can.shape[1] - 1 - can.flip(1).int().argmax(1), -1)
+        logits[so_far.kind >= last[1], Step.STATIC] = -torch.inf  # each comes once, in their order
         if waited is not None:
             # by then all of that moment was known, and nothing had come since
             logits = logits.double()
@@ -159,8 +163,10 @@ class Sampler:
         gap_hours = torch.where(later, gap / US_PER_HOUR, 0.0).float()
         minute = so_far.at_clock(time) // US_PER_MINUTE % MINUTES
         after = heads.after(states, step, gap_hours, minute)
-        logits = heads.types(after, table, so_far.least(step, last), so_far.ages(heads.told_types, time)).float()
-        logits = logits.masked_fill(self._never, -torch.inf)
+        still = (step == Step.STATIC).long()
+        least = so_far.least(step, last[still])
+        logits = heads.types(after, table, least, so_far.ages(heads.told_types, time)).float()
+        logits = logits.masked_fill(self._never[still], -torch.inf)
         chance = logits.double().softmax(-1)
         watched = (chance * self.watched).sum(-1)
         if self.suppressed:

@@ -244,6 +244,24 @@ def test_what_is_of_one_moment_comes_in_order_and_a_static_once(records):
     assert min(n_same, n_static, n_fallen) > 20
 
 
+def test_what_is_never_static_comes_with_a_time_alone(records):
+    """Of data_types that can be static facts, or come with a time, alone, none is drawn as the other, in their order."""
+    vocabulary, batch = records
+    encoder, heads = a_decoder(vocabulary)
+    heads.step_bias.data[0, Step.STATIC] += 2
+    possible = torch.ones(2, len(vocabulary), dtype=torch.bool)
+    possible[0, 4:8], possible[1, 6:] = False, False
+    before, n = np.full(200, -1), np.zeros(2, int)
+    for one in Sampler(
+        encoder, heads, vocabulary, empty(batch, 200), draw(np.arange(200), 8), possible=possible
+    ).events(30):
+        static, timed = one.step == Step.STATIC, (one.step == Step.SAME) | (one.step == Step.LATER)
+        assert np.isin(one.data_type[static], [1, 4, 5]).all() and not np.isin(one.data_type[timed], [4, 5, 6, 7]).any()
+        assert (one.data_type[static] > before[static]).all()
+        before, n = np.where(static, one.data_type, before), n + np.array([static.sum(), timed.sum()])
+    assert n.min() > 100
+
+
 def test_letting_go_of_what_has_ended_changes_no_record(records, monkeypatch):
     """Records whose neighbours have ended and are let go come as they do with all of them kept, but for rounding."""
     vocabulary, batch = records

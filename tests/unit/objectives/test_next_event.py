@@ -14,6 +14,7 @@ from tawt.config.next_event import NEXT
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.models.decoder.heads import KNOTS, Step, ranks
+from tawt.models.decoder.mixtures import gap_log_chance
 from tawt.objectives import next_event
 from tawt.objectives.baselines import count_baselines
 from tawt.objectives.parts import subjects_of
@@ -211,3 +212,28 @@ def test_what_does_not_fit_a_decoder_is_refused(tree, said):
     PretrainConfig.model_validate(whole)
     with pytest.raises(ValueError, match=said):
         PretrainConfig.model_validate(merge(whole, tree))
+
+
+@pytest.mark.parametrize(
+    ("apart", "expected"),
+    [
+        ([60_000_000] * 60 + [300_000_000] * 39 + [61_000_000], 60_000_000),
+        ([60_000_000] * 90 + [61_000_000] * 10, 1_000_000),
+        ([86_400_000_000, 2 * 86_400_000_000], 86_400_000_000),
+        ([7_000_003, 14_000_006], 7_000_003),
+        ([], 1),
+    ],
+    ids=["one of a hundred by the second", "ten of a hundred", "days", "no step of the clock", "nothing"],
+)
+def test_times_are_told_in_the_step_that_nearly_all_keep_to(apart, expected):
+    """A few rows that are told more finely do not have all gaps drawn so; records without a common step have their own."""
+    from tawt.objectives.next_counts import _resolution
+
+    assert _resolution(np.array(apart, dtype=np.int64)) == expected
+
+
+def test_a_gap_that_is_no_multiple_is_told_as_the_nearest():
+    """What lies between two multiples, or below the first, has the chance of the nearest."""
+    outputs = torch.tensor([[0.0, 0.5, 1.0]]).expand(4, 3)
+    told = gap_log_chance(outputs, torch.tensor([0.1, 0.5, 1.9, 2.0]), 0.5)
+    assert told[0] == told[1] and told[2] == told[3] and torch.isfinite(told).all()
