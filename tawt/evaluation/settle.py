@@ -17,11 +17,11 @@ from tawt.evaluation.baselines import Shuffled
 from tawt.evaluation.calibration import decision_curve
 from tawt.evaluation.measure import Measure
 from tawt.evaluation.metrics import PREVALENCE, Binary, best_threshold
-from tawt.evaluation.printed import printed
+from tawt.evaluation.printed import in_cell, printed
 from tawt.evaluation.recalibrate import before_and_after
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.subgroups import Subgroup
-from tawt.evaluation.table import Comparison, in_cell
+from tawt.evaluation.table import Comparison
 
 COVERED = 0.9
 """Share of rows that an interval of numbers is to hold."""
@@ -123,7 +123,7 @@ def groups_text(
     for attribute, parts in groups.items():
         for one in parts:
             n = "-" if one.n_subjects is None else f"{one.n_subjects:,}"
-            cells = ["withheld" if one.withheld else in_cell(one.metrics[name]).replace("\n", " ") for name in titles]
+            cells = ["withheld" if one.withheld else in_cell(one.metrics[name], between=" ") for name in titles]
             table.add_row(Text(printable(attribute)), Text(printable(one.name)), n, *cells)
     out = StringIO()
     Console(file=out, width=width, no_color=True, highlight=False).print(table)

@@ -17,7 +17,7 @@ from tawt.errors import ConfigError, joined, listed, nearest, printable
 from tawt.evaluation.families import FAMILIES, Family, metrics_of
 from tawt.evaluation.measure import Metric
 from tawt.evaluation.predictions import Predictions, aligned
-from tawt.evaluation.printed import printed
+from tawt.evaluation.printed import chosen_of, in_cell, printed
 from tawt.evaluation.regression import IN_UNIT
 from tawt.evaluation.resample import N_DRAWS, Difference, Interval, differences, draws_of, intervals
 from tawt.evaluation.withheld import WITHHELD, without
@@ -128,12 +128,7 @@ class Comparison:
         Raises:
             ConfigError: There is no such metric.
         """
-        chosen = self.shown if metrics is None else [*metrics]
-        for name in chosen:
-            if name not in self.titles:
-                raise ConfigError(
-                    f"metric {name}", "is not measured here, expected one that is", nearest(name, self.titles)
-                )
+        chosen = chosen_of(metrics, self.shown, self.titles)
         what = "weighing the same" if self.balanced else "with all their rows"
         below = f"; below less {printable(self.reference)}" if len(self.rows) > 1 else ""
         of = (
@@ -164,8 +159,8 @@ class Comparison:
         Raises:
             ConfigError: There is no such metric.
         """
-        table = printed([row.name for row in self.rows], lambda names: self.render(metrics, names), width)
-        return table + "".join(f"{line}\n" for line in self.notes(metrics))
+        names = [row.name for row in self.rows]
+        return printed(names, lambda names: self.render(metrics, names), width, self.notes(metrics))
 
     def notes(self, metrics: Sequence[str] | None = None) -> list[str]:
         """Return why numbers are missing, and how many draws had to be left out: a line for what is alike.
@@ -187,14 +182,6 @@ class Comparison:
             whose = [] if len(rows) == len(self.rows) else rows  # of all, none is named
             alike.setdefault((*whose, why), []).append(self.titles[name])
         return [f"{joined([*whose, *titles])}: {why}" for (*whose, why), titles in alike.items()]
-
-
-def in_cell(one: Interval, sign: str = "") -> str:
-    """Return a number and, below it, its interval; `-` where there is none."""
-    if one.value is None:
-        return "-"
-    ends = "" if one.low is None or one.high is None else f"\n[{_short(one.low, sign)}, {_short(one.high, sign)}]"
-    return _short(one.value, sign) + ends
 
 
 def compare(
@@ -267,7 +254,3 @@ def unmeasured(
         kind, models[0], {}, rows, len(subject_id), whose, n_draws, seed, _LEVEL, balanced=False, labels=labels
     )
     return found.without({})
-
-
-def _short(value: float, sign: str) -> str:
-    return f"{value:{sign}.3f}" if abs(value) < 100 else f"{value:{sign}.4g}"  # a comma parts two ends

@@ -14,9 +14,9 @@ import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.evaluation.metrics import AUROC, PREVALENCE, Binary
+from tawt.evaluation.printed import in_cell
 from tawt.evaluation.resample import Interval, draws_of, intervals
 from tawt.evaluation.subgroups import Subgroup, by_group
-from tawt.evaluation.table import in_cell
 from tawt.evaluation.withheld import has_small_cell
 
 State = Literal["checked", "not checked", "withheld"]
@@ -47,7 +47,7 @@ class Check:
 
 
 def _told(one: Interval) -> str:
-    return in_cell(one).replace("\n", " ")
+    return in_cell(one, between=" ")
 
 
 def _few(outcome: Binary, subject: Ints, rows: Ints) -> bool:

@@ -7,19 +7,20 @@ All distances are made block by block, so memory is that of the points.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from tawt.arrays import Floats
 from tawt.chance import shuffled
+from tawt.distances import squares
 from tawt.fidelity.groups import N_GROUPS, Measure, Told, group_of, measured, told, without_group
 from tawt.fidelity.summaries import Matrix
 
 NEIGHBOURS, MOST_POINTS = 5, 5000
 """Neighbours that make a point's surroundings; points of each set at most: time grows by their square."""
-_BLOCK, _PAIRS, _SOME = 512, 1000, 73
+_PAIRS, _SOME = 1000, 73
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,15 +74,6 @@ def _correlations_compared(real: Moments, other: Moments) -> Callable[[Moments, 
         return {"correlation": float(gap.mean()) if len(gap) else math.nan}
 
     return look
-
-
-def squares(x: Matrix, y: Matrix) -> Iterator[tuple[slice, Matrix]]:
-    """Give squared distances of the points of `x` `(n, f)` to all of `y` `(m, f)`, block by block."""
-    of_y = (y**2).sum(1)
-    for start in range(0, len(x), _BLOCK):
-        rows = slice(start, min(start + _BLOCK, len(x)))
-        found = (x[rows] ** 2).sum(1)[:, None] + of_y - 2 * (x[rows] @ y.T)
-        yield rows, np.maximum(found, 0, out=found)
 
 
 def drawn(x: Matrix, most: int = MOST_POINTS) -> Matrix:

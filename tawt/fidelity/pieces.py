@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from tawt.arrays import Bools
+from tawt.arrays import Bools, Ints
 from tawt.dataset.records import Cohort, Records
 
 ROWS = 1 << 19
@@ -50,6 +50,18 @@ def begins_moment(records: Records) -> Bools:
         first[1:] = (np.diff(records.time) != 0) | (np.diff(records.is_static) != 0)
         first[records.bounds[:-1][records.lengths > 0]] = True
     return first
+
+
+def cells_of(records: Records, group: Ints, n_types: int) -> Ints:
+    """Return the place of each triplet in counts by group and data_type laid flat, `(n,)`.
+
+    Args:
+        records: The triplets.
+        group: `(s,)`, of the subjects.
+        n_types: `v`, data_types of the vocabulary.
+    """
+    found: Ints = group[records.subject] * n_types + records.data_type
+    return found
 
 
 def numbers_of(records: Records) -> tuple[Bools, NDArray[np.float32]]:

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from tawt.arrays import Floats
 from tawt.contracts.cells import SMALL_CELL, few
-from tawt.errors import ConfigError, joined, nearest, printable
-from tawt.evaluation.printed import printed
+from tawt.errors import joined, printable
+from tawt.evaluation.printed import chosen_of, in_cell, printed
 from tawt.fidelity.groups import Measure
 from tawt.fidelity.metrics import metric_of
 from tawt.fidelity.portrait import Portrait
@@ -77,12 +77,7 @@ class Fidelity:
         Raises:
             ConfigError: There is no such metric.
         """
-        chosen = self.metrics if metrics is None else [*metrics]
-        for name in chosen:
-            if name not in self.metrics:
-                raise ConfigError(
-                    f"metric {name}", "is not measured here, expected one that is", nearest(name, self.metrics)
-                )
+        chosen = chosen_of(metrics, self.metrics, self.metrics)
         table = Table(
             title=f"{few(self.n_subjects)} subjects of each set, held to as many real ones",
             caption=Text("95 %, by leaving out a twentieth of the subjects in turn"),
@@ -93,7 +88,8 @@ class Fidelity:
             table.add_column(printable(name) if names is None else names[name], justify="right", overflow="fold")
         for name in chosen:
             own = metric_of(name)
-            table.add_row(printable(own.title), own.better, *(_cell(of.get(name)) for of in self.sets.values()))
+            cells = (in_cell(of.get(name), between=" ", digits=3) for of in self.sets.values())
+            table.add_row(printable(own.title), own.better, *cells)
         return table
 
     def text(self, metrics: Sequence[str] | None = None, width: int = 160) -> str:
@@ -102,8 +98,7 @@ class Fidelity:
         Raises:
             ConfigError: There is no such metric.
         """
-        table = printed([*self.sets], lambda names: self.render(metrics, names), width)
-        return table + "".join(f"{line}\n" for line in self.notes(metrics))
+        return printed([*self.sets], lambda names: self.render(metrics, names), width, self.notes(metrics))
 
     def notes(self, metrics: Sequence[str] | None = None) -> list[str]:
         """Return why numbers or intervals are missing, a line for what is alike.
@@ -119,15 +114,3 @@ class Fidelity:
                 if name in measures and (why := measures[name].reason):
                     of.setdefault((printable(set_name), why), []).append(metric_of(name).title)
         return [f"{joined([name, *titles])}: {why}" for (name, why), titles in of.items()]
-
-
-def _cell(one: Measure | None) -> str:
-    if one is None or one.value is None:
-        return "-"
-    return _short(one.value) + (
-        "" if one.low is None or one.high is None else f" [{_short(one.low)}, {_short(one.high)}]"
-    )
-
-
-def _short(x: float) -> str:
-    return f"{x:.3f}" if abs(x) < 100 else f"{x:.3g}"

@@ -11,7 +11,7 @@ from tawt.arrays import Floats, Ints
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import Records
 from tawt.fidelity.groups import N_GROUPS, Told, mean_of
-from tawt.fidelity.pieces import numbers_of
+from tawt.fidelity.pieces import cells_of, numbers_of
 from tawt.fidelity.structure import in_series, next_of_type
 
 WINDOWS = (1, 6, 24, 7 * 24, 30 * 24, 8766)
@@ -51,9 +51,8 @@ def temporal_of(piece: Records, group: Ints, n_types: int) -> Temporal:
     value = number[order].astype(np.float64)
     if len(starts):
         value = np.add.reduceat(value, starts) / np.diff(starts, append=len(value))
-    at = order[starts]
-    subject, kind, time = piece.subject[at], piece.data_type[at].astype(np.int64), piece.time[at]
-    series, cell = subject * n_types + kind, group[subject] * n_types + kind
+    at, cells = order[starts], cells_of(piece, group, n_types)
+    series, cell, time = piece.subject[at] * n_types + piece.data_type[at], cells[at], piece.time[at]
     square, pairs = np.zeros((N_GROUPS * n_types, n_bins)), np.zeros((N_GROUPS * n_types, n_bins))
     for step in STEPS:
         a, b = _apart(series, step)
@@ -67,8 +66,7 @@ def temporal_of(piece: Records, group: Ints, n_types: int) -> Temporal:
     rest = value - np.repeat(mean, length)
     at, hours = next_of_type(piece)
     bins = np.where(np.isfinite(hours), np.searchsorted(WINDOWS, hours), n_bins)
-    again = _sums((group[piece.subject[at]] * n_types + piece.data_type[at]) * (n_bins + 1) + bins, None,
-                  (N_GROUPS * n_types, n_bins + 1))  # fmt: skip
+    again = _sums(cells[at] * (n_bins + 1) + bins, None, (N_GROUPS * n_types, n_bins + 1))
     flat = (N_GROUPS * n_types,)
     return Temporal(
         _by(n_types, *(_sums(cell, x, flat) for x in (None, value, value**2))),

@@ -14,6 +14,7 @@ from tawt.arrays import Bools, Floats, Ints
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.records import Records
 from tawt.fidelity.groups import N_GROUPS, Told, mean_of
+from tawt.fidelity.pieces import cells_of, numbers_of
 from tawt.fidelity.sample import Sample, apart, limit, sample_of
 
 LEAST_VALUES = 30
@@ -41,9 +42,9 @@ def values_of(piece: Records, group: Ints, n_types: int) -> Values:
         n_types: `v`, data_types of the vocabulary.
     """
     kind, n = piece.data_type.astype(np.int64), len(ValueStatus)
-    numbers = piece.has_number & np.isfinite(piece.value)
+    numbers, _ = numbers_of(piece)
     named = piece.value_status == ValueStatus.CATEGORY
-    cell = (group[piece.subject] * n_types + kind) * n + piece.value_status
+    cell = cells_of(piece, group, n_types) * n + piece.value_status
     return Values(
         sample_of(piece, numbers, kind[numbers], piece.value[numbers], group),
         sample_of(piece, named, kind[named], piece.value_token[named], group),

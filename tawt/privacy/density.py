@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tawt.arrays import Floats
+from tawt.distances import squares
 from tawt.privacy.nearest import Matrix
 
 N_COMPONENTS = 8
@@ -49,10 +50,8 @@ def log_density(at: Floats, points: Floats) -> Floats:
     a, b = (np.linalg.solve(root, matrix.T).T for matrix in (at, points))
     norm = np.log(m) + 0.5 * d * np.log(2 * np.pi) + np.log(np.diag(root)).sum()
     found, step = np.empty(len(a)), max(1, _AT_ONCE // max(1, m))
-    for start in range(0, len(a), step):
-        part = a[start : start + step]
-        squared = (part**2).sum(1)[:, None] + (b**2).sum(1) - 2 * part @ b.T
-        power = -0.5 * np.maximum(squared, 0)
+    for rows, square in squares(a, b, step):
+        power = -0.5 * square
         most = power.max(1)
-        found[start : start + step] = most + np.log(np.exp(power - most[:, None]).sum(1)) - norm
+        found[rows] = most + np.log(np.exp(power - most[:, None]).sum(1)) - norm
     return found

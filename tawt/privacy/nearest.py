@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.arrays import Floats, Ints
+from tawt.distances import lengths, squared
 from tawt.errors import ContractError
 
 Matrix = NDArray[np.floating]
@@ -86,14 +87,12 @@ def _candidates(block: Floats, points: Matrix, center: Floats, kept: int) -> tup
     """Return the points of the smallest lower bounds, `(b, kept)`, and `(b,)` what no other is nearer than, squared."""
     slack = 1 - (points.shape[1] + 16) * float(np.finfo(np.float32).eps)  # of norms, of rounding and of the product
     queries = (block - center).astype(np.float32)
-    size = slack * (queries.astype(np.float64) ** 2).sum(1)
+    size = (slack * lengths(queries.astype(np.float64))).astype(np.float32)
     at, low = np.empty((len(block), 0), dtype=np.int64), np.empty((len(block), 0), dtype=np.float32)
     for start in range(0, len(points), _POINTS):
         own_points = (np.asarray(points[start : start + _POINTS], dtype=np.float64) - center).astype(np.float32)
-        bounds = queries @ own_points.T
-        bounds *= -2
-        bounds += size.astype(np.float32)[:, None]
-        bounds += (slack * (own_points.astype(np.float64) ** 2).sum(1)).astype(np.float32)
+        own_size = (slack * lengths(own_points.astype(np.float64))).astype(np.float32)
+        bounds = squared(queries, own_points, size, own_size)
         few = min(kept, bounds.shape[1])
         chosen = np.argpartition(bounds, few - 1, axis=1)[:, :few]
         at = np.concatenate([at, chosen + start], 1)

@@ -26,7 +26,7 @@ FLOW = {
 }
 """Folder -> packages that nothing in it imports."""
 RANK = [
-    ("arrays", "chance", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
+    ("arrays", "chance", "distances", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
     ("config",), ("contracts",), ("transforms", "hospital"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
     ("quality",), ("labels",), ("dataset",), ("evaluation", "fidelity", "privacy"), ("batching", "heads"), ("models",), ("objectives",), ("training",), ("runs",), ("synthesis",), ("assessment",),
     ("figures", "reviews", "risks"), ("commands",), ("cli",),

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist, pdist
 
-from tawt.fidelity import distances
 from tawt.fidelity.discriminate import N_FOLDS, folds, scored, told_apart
 from tawt.fidelity.distances import correlations, mmd, surroundings
 from tawt.fidelity.groups import N_GROUPS
@@ -49,7 +48,7 @@ def test_mmd_is_the_unbiased_sum_over_pairs(clouds):
 @pytest.mark.parametrize("block", [512, 7])
 def test_surroundings_are_those_of_all_distances(clouds, monkeypatch, block):
     """Each point's `k`-th neighbour in its own set, itself left out by its number: a double is a neighbour."""
-    monkeypatch.setattr(distances, "_BLOCK", block)
+    monkeypatch.setattr("tawt.distances.BLOCK", block)
     x, y = clouds
 
     def kth(z):
