@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tawt.assessment.attacks import Privacy, gates
 from tawt.assessment.given_set import Given, given_set
+from tawt.assessment.measured import Asked, fidelity_of, privacy_of
 from tawt.assessment.page import page
 from tawt.assessment.result import Assessed
 from tawt.assessment.sides import Sides, control, sides_of, some
-from tawt.commands.assess_measured import Asked, fidelity_of, privacy_of
-from tawt.commands.assess_smaller import Smaller, smaller_of
+from tawt.assessment.smaller import Smaller, smaller_of
 from tawt.commands.carried import place_for
 from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.contracts.synthetic import ASSESSMENT, PROVENANCE, SYNTHETIC_SETS, Provenance
@@ -21,6 +23,7 @@ from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError, DatasetError
 from tawt.files import write_sealed, write_text
 from tawt.pipeline.fresh import hold_fresh
+from tawt.pipeline.workspace import open_workspace
 from tawt.places import real, refuse_links
 from tawt.quality.synthetic import provenance_of
 from tawt.runs.find import called, find_run
@@ -123,7 +126,8 @@ def assess(
     if sides.tuned and made_by is not None and made_by.run is not None:
         notes.append("Tuning chose the weights of the run: as a reference it is a little nearer to the set.")
     controls = {name: control(name, sides.train, own.n_subjects, dataset.vocabulary, seed) for name in CONTROLS}
-    asked = Asked(workspace, folder, dataset, sides, own, controls, of_run, device, seed, tell)
+    label = partial(_label, workspace, folder)
+    asked = Asked(workspace, folder, dataset, sides, own, controls, of_run, device, seed, tell, label)
     lacks: dict[str, str] = {}
     found_privacy = _attacked(asked, made_by, reference_run, curve, pairs, lacks) if privacy else None
     found_fidelity, learned = fidelity_of(asked, tasks, with_transformer, lacks) if fidelity else (None, ())
@@ -150,6 +154,23 @@ def _attacked(
     n = made_by.n_train if made_by is not None else None
     other = find_run(asked.workspace, reference_run) if reference_run is not None else None
     return privacy_of(asked, n, other, curve, pairs, lacks)
+
+
+def _label(workspace: Path, folder: Path, task: str) -> None:
+    """Make a label set of a set by the means of the real one: the ready task and predicates of its source."""
+    from tawt.commands.label import label  # with the engine, which a machine that trains may lack
+    from tawt.contracts.layers import TASKS
+    from tawt.labels.find import PREDICATES, ready_tasks
+
+    opened = open_workspace(workspace)
+    source = opened.pipeline.source
+    file = ready_tasks(opened.project, source).get(task)
+    with suppress(ConfigError):  # it is told as absent, with the command that makes it
+        if file is None:
+            label(task, folder)
+        else:
+            own = opened.project.find(f"sql/{source}/{TASKS}/{PREDICATES}.yaml")
+            label(file, folder, predicates=own, name=task)
 
 
 def _hold_target(target: Path, folder: Path, workspace: Path, is_given: bool) -> None:

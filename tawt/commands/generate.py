@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from tawt.arrays import Ints
+from tawt.assessment.gated import privacy_judge, unsure
 from tawt.builtin.all import all_stages
 from tawt.commands.carried import place_for
-from tawt.commands.generate_judged import privacy_judge, unsure
 from tawt.commands.ingest import ingest
 from tawt.commands.out_folder import hold_folder
 from tawt.config.load import load

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +11,9 @@ from tawt.arrays import Floats
 from tawt.assessment.attacks import Describe, Privacy, over_people, privacy, seen
 from tawt.assessment.learned import answers_of, task_of
 from tawt.assessment.sides import Sides
+from tawt.assessment.smaller import Smaller
 from tawt.assessment.spaces import by_event, log_likelihoods, space_of
 from tawt.assessment.transformer import transformer
-from tawt.commands.assess_smaller import Smaller
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.workspace import is_workspace
 from tawt.dataset.reader import TripletDataset, open_dataset
@@ -24,7 +23,6 @@ from tawt.evaluation.baselines import lightgbm_module, sklearn_module
 from tawt.fidelity.discriminate import MODELS
 from tawt.fidelity.report import Fidelity
 from tawt.fidelity.suite import CEILING, SYNTHETIC, TEST, Discriminator, Task, judge
-from tawt.pipeline.workspace import open_workspace
 from tawt.privacy.curve import curve as curve_of
 from tawt.privacy.membership import by_likelihood
 from tawt.runs.embedding import load_embedding
@@ -60,6 +58,8 @@ class Asked:
     device: str
     seed: int
     tell: Report
+    label: Callable[[str], None]
+    """Makes a label set of the set by the means of the real one; it may be of no use."""
 
     @property
     def sets(self) -> dict[str, Cohort]:
@@ -222,26 +222,9 @@ def _task(asked: Asked, name: str) -> Task:
         )  # fmt: skip
     of_set = open_dataset(asked.folder)
     same_vocabulary(str(asked.folder), of_set.vocabulary, asked.dataset.vocabulary, asked.workspace)
-    synthetic = answers_of(asked.folder, name, lambda: _make(asked, name))
+    synthetic = answers_of(asked.folder, name, lambda: asked.label(name))
     few = min((synthetic.value[:, 0] > 0).sum(), (synthetic.value[:, 0] == 0).sum())
     if few <= SMALL_CELL:
         raise ConfigError(name, f"has fewer than {SMALL_CELL + 1} records of one answer, expected more of both",
                           "generate more records")  # fmt: skip
     return task_of(real, asked.dataset, synthetic, of_set, asked.sides)
-
-
-def _make(asked: Asked, task: str) -> None:
-    """Make a label set of the set by the means of the real one: the ready task and predicates of its source."""
-    from tawt.commands.label import label  # with the engine, which a machine that trains may lack
-    from tawt.contracts.layers import TASKS
-    from tawt.labels.find import PREDICATES, ready_tasks
-
-    real = open_workspace(asked.workspace)
-    source = real.pipeline.source
-    file = ready_tasks(real.project, source).get(task)
-    with suppress(ConfigError):  # it is told as absent, with the command that makes it
-        if file is None:
-            label(task, asked.folder)
-        else:
-            own = real.project.find(f"sql/{source}/{TASKS}/{PREDICATES}.yaml")
-            label(file, asked.folder, predicates=own, name=task)
