@@ -14,9 +14,9 @@ import numpy as np
 from tawt.arrays import Bools, Floats, Ints
 from tawt.contracts.cells import SMALL_CELL
 from tawt.dataset.scales import Scale
+from tawt.fidelity.distributions import Distributions
 from tawt.fidelity.groups import N_GROUPS, without
 from tawt.fidelity.portrait import Portrait
-from tawt.fidelity.sample import Sample
 from tawt.fidelity.temporal import WINDOWS, variance
 
 N_BINS = 24
@@ -42,7 +42,7 @@ def prevalence(real: Portrait, other: Portrait) -> tuple[Ints, Floats, Floats]:
     return types, a.people[types] / float(a.n), b.people[types] / float(b.n)
 
 
-def edges_of(sample: Sample, kind: int) -> Floats:
+def edges_of(sample: Distributions, kind: int) -> Floats:
     """Return edges of the bins of a data_type's numbers: over all that many people reach, so they hang on nobody's own.
 
     Nothing where the numbers do not differ, or are of few people. A mean and a deviation would tell one number beyond
@@ -55,7 +55,7 @@ def edges_of(sample: Sample, kind: int) -> Floats:
     return np.linspace(points[0] - room, points[-1] + room, N_BINS + 1)
 
 
-def histogram(sample: Sample, kind: int, edges: Floats) -> Curve:
+def histogram(sample: Distributions, kind: int, edges: Floats) -> Curve:
     """Return the shares of numbers in bins, of all that the sample has of the kind."""
     value, group = sample.of(kind), sample.groups_of(kind)
     at = np.searchsorted(edges, value, side="right") - 1

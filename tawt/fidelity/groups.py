@@ -64,7 +64,7 @@ def by_group(values: Any, group: Ints) -> Any:
 
 
 def added(one: T, other: T) -> T:
-    """Return two tallies, dataclasses of counts, of arrays `(N_GROUPS, ...)`, of samples and of tallies, as one."""
+    """Return two tallies, dataclasses of counts, of arrays `(N_GROUPS, ...)`, of distributions and of tallies, as one."""
     return _with(one, lambda name: _added(getattr(one, name), getattr(other, name)))
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from tawt.arrays import Floats, Ints
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import Records
+from tawt.fidelity.distributions import Distributions, apart, distributions_of
 from tawt.fidelity.groups import N_GROUPS, Told, mean_of
 from tawt.fidelity.pieces import begins_moment
-from tawt.fidelity.sample import Sample, apart, sample_of
 from tawt.fidelity.values import compared_types, total_variation
 
 SHAPES = ("events", "span", "gaps", "at_once")
@@ -25,9 +25,9 @@ events of a moment."""
 class Structure:
     """Samples and counts, by group of subjects or of all."""
 
-    shapes: Sample
+    shapes: Distributions
     """By `SHAPES`."""
-    gaps: Sample
+    gaps: Distributions
     """Hours from one event to the next of its data_type, by data_type."""
     hours: Floats
     """`(g, 24)`, events by hour of day."""
@@ -62,8 +62,8 @@ def structure_of(piece: Records, group: Ints) -> Structure:
     hour = np.floor_divide(clock, US_PER_HOUR)
     g = group[subject][timed]
     return Structure(
-        sample_of(piece, rows, kinds, numbers, group),
-        sample_of(piece, at[again], piece.data_type[at[again]], apart_hours[again], group),
+        distributions_of(piece, rows, kinds, numbers, group),
+        distributions_of(piece, at[again], piece.data_type[at[again]], apart_hours[again], group),
         np.bincount(g * 24 + hour % 24, minlength=N_GROUPS * 24).reshape(N_GROUPS, 24).astype(np.float64),
         np.bincount(g * 7 + hour // 24 % 7, minlength=N_GROUPS * 7).reshape(N_GROUPS, 7).astype(np.float64),
     )
@@ -122,6 +122,6 @@ def structure_compared(
     return compare
 
 
-def _ks(real: Sample, other: Sample, kind: int) -> float:
+def _ks(real: Distributions, other: Distributions, kind: int) -> float:
     x, y = real.of(kind), other.of(kind)
     return apart(x, y)[0] if len(x) and len(y) else math.nan

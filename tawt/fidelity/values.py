@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tawt.arrays import Bools, Floats, Ints
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.records import Records
+from tawt.fidelity.distributions import Distributions, apart, distributions_of, limit
 from tawt.fidelity.groups import N_GROUPS, Told, mean_of
 from tawt.fidelity.pieces import cells_of, numbers_of
-from tawt.fidelity.sample import Sample, apart, limit, sample_of
 
 LEAST_VALUES = 30
 """Values that a data_type has in both sets, or it is not compared."""
@@ -25,9 +25,9 @@ LEAST_VALUES = 30
 class Values:
     """Samples of values and counts of statuses, by group of subjects or of all."""
 
-    numbers: Sample
+    numbers: Distributions
     """Normalized, by data_type."""
-    categories: Sample
+    categories: Distributions
     """Tokens, by data_type."""
     status: Floats
     """`(g, v, 10)`, rows."""
@@ -46,13 +46,13 @@ def values_of(piece: Records, group: Ints, n_types: int) -> Values:
     named = piece.value_status == ValueStatus.CATEGORY
     cell = cells_of(piece, group, n_types) * n + piece.value_status
     return Values(
-        sample_of(piece, numbers, kind[numbers], piece.value[numbers], group),
-        sample_of(piece, named, kind[named], piece.value_token[named], group),
+        distributions_of(piece, numbers, kind[numbers], piece.value[numbers], group),
+        distributions_of(piece, named, kind[named], piece.value_token[named], group),
         np.bincount(cell, minlength=N_GROUPS * n_types * n).reshape(N_GROUPS, n_types, n).astype(np.float64),
     )
 
 
-def compared_types(real: Sample, other: Sample, n_types: int) -> Ints:
+def compared_types(real: Distributions, other: Distributions, n_types: int) -> Ints:
     """Return the data_types that have enough values in both sets."""
     return np.flatnonzero((real.sizes(n_types) >= LEAST_VALUES) & (other.sizes(n_types) >= LEAST_VALUES))
 
@@ -120,7 +120,7 @@ def values_compared(within: Floats) -> Callable[[Values, Values], Callable[[Valu
     return compare
 
 
-def _categories_apart(real: Sample, other: Sample, kind: int) -> float:
+def _categories_apart(real: Distributions, other: Distributions, kind: int) -> float:
     x, y = real.of(kind), other.of(kind)
     tokens = np.union1d(x, y)
     p, q = (np.searchsorted(own, tokens, "right") - np.searchsorted(own, tokens, "left") for own in (x, y))

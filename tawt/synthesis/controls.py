@@ -21,8 +21,8 @@ from tawt.chance import draw, shuffled, uniform
 from tawt.dataset.records import Cohort, Drawable, Records, in_order
 from tawt.synthesis.markov import Markov
 from tawt.synthesis.rollout import Invented, companies
-from tawt.synthesis.samples import Samples, gaps_of, row_words, values_of
 from tawt.synthesis.shared import Shared
+from tawt.synthesis.urns import Filling, gaps_of, row_words, values_of
 
 Draw = Callable[[Ints], Iterator[Invented]]
 """Numbers, ascending, each once -> their records."""
@@ -80,7 +80,7 @@ class Marginals:
     """
 
     def __init__(self, cohort: Cohort, n_types: int) -> None:
-        gaps, values = Samples(_MOST), Samples(_MOST_OF_TYPE)
+        gaps, values = Filling(_MOST), Filling(_MOST_OF_TYPE)
         counts = np.zeros((2, n_types), dtype=np.int64)
         timed, statics = [], []
         for part in cohort.parts():

@@ -13,7 +13,7 @@ from tawt.arrays import Bools, Floats, Ints, Words
 from tawt.chance import draw, uniform
 from tawt.contracts.value_status import HAS_NUMBER_OF
 from tawt.dataset.records import Cohort, Records
-from tawt.synthesis.samples import Sampled, Samples, gaps_of, row_words, values_of
+from tawt.synthesis.urns import Filling, Urns, gaps_of, row_words, values_of
 
 _STATIC, _PICK, _NEXT, _GAP, _VALUE, _NORMAL = range(80, 86)
 _MOST_OF_TYPE, _MOST_OF_PAIR = 4096, 1024
@@ -37,7 +37,7 @@ class Markov:
         self.ends = n_types
         """Stands for the start before a data_type, and for the end behind it."""
         self.width = n_types + 1
-        gaps, values = Samples(_MOST_OF_PAIR), Samples(_MOST_OF_TYPE)
+        gaps, values = Filling(_MOST_OF_PAIR), Filling(_MOST_OF_TYPE)
         pairs: dict[int, int] = {}
         having, n = np.zeros(n_types, dtype=np.int64), 0
         for part in cohort.parts():
@@ -156,7 +156,7 @@ class Markov:
         return value
 
 
-def _scores(numbers: Sampled, kind: Ints, value: NDArray[np.float32]) -> Floats:
+def _scores(numbers: Urns, kind: Ints, value: NDArray[np.float32]) -> Floats:
     """Return the normal scores of numbers among those of their data_type; equal ones have the score of their middle."""
     score = np.zeros(len(kind))
     for one in np.unique(kind).tolist():

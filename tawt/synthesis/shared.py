@@ -23,7 +23,7 @@ from tawt.dataset.records import Cohort, Records
 from tawt.dataset.scales import Scale
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import DatasetError
-from tawt.synthesis.samples import Samples, row_words
+from tawt.synthesis.urns import Filling, row_words
 from tawt.synthesis.waits import Waits, fit_waits
 
 MOST_NUMBERS = 4096
@@ -154,7 +154,7 @@ def fit_shared(cohort: Cohort, vocabulary: Vocabulary) -> Shared:
 
 def _scales(cohort: Cohort, wanted: Bools) -> dict[int, Scale]:
     """Return scales of data_types, `(v,)`, by number; of those that have no numbers there is none."""
-    samples, n_before = Samples(_MOST_OF_SCALE), 0
+    samples, n_before = Filling(_MOST_OF_SCALE), 0
     for part in cohort.parts():
         has = part.has_number & np.isfinite(part.value) & wanted[part.data_type]
         samples.add(

@@ -15,7 +15,7 @@ from tawt.chance import draw, uniform
 from tawt.contracts.cells import SMALL_CELL
 from tawt.dataset.records import Cohort, Records
 from tawt.dataset.scales import Scale
-from tawt.synthesis.samples import Samples, gaps_of, row_words
+from tawt.synthesis.urns import Filling, gaps_of, row_words
 
 LEAST_COVERED = 0.95
 """Share of gaps that have to be whole multiples of a step."""
@@ -68,7 +68,7 @@ class Waits:
 
 def fit_waits(cohort: Cohort) -> Waits:
     """Look how long people wait, `Waits`."""
-    samples = Samples(_MOST_OF_SIZE)
+    samples = Filling(_MOST_OF_SIZE)
     multiples, n, apart, n_before = np.zeros((2, len(STEPS)), dtype=np.int64), np.zeros(2, np.int64), [0, 0], 0
     for part in cohort.parts():
         first, gap = gaps_of(part)

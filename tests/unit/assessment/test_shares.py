@@ -12,9 +12,9 @@ from tawt.assessment.sides import Sides
 from tawt.assessment.spaces import as_split
 from tawt.assessment.svg import Plot, Scale, reach, text
 from tawt.dataset.records import OfSplit
+from tawt.fidelity.distributions import Distributions
 from tawt.fidelity.groups import Measure
 from tawt.fidelity.portrait import portrait_of
-from tawt.fidelity.sample import Sample
 from tawt.fidelity.temporal import WINDOWS
 from tawt.privacy.suite import assess
 from tawt.privacy.verdict import verdict
@@ -26,7 +26,7 @@ def test_a_bin_of_few_people_is_not_drawn():
     group = np.concatenate([np.arange(20), np.arange(10), np.arange(11)]).astype(np.uint8)
     value = np.repeat(np.float32([-2.9, 0.1, 2.9]), [20, 10, 11])
     order = np.argsort(value, kind="stable")
-    sample = Sample(np.zeros(41, np.int64), value[order], group[order], np.zeros(41, np.uint64))
+    sample = Distributions(np.zeros(41, np.int64), value[order], group[order], np.zeros(41, np.uint64))
     shares = histogram(sample, 0, np.linspace(-3, 3, 25)).y
     assert shares[0] == pytest.approx(20 / 41) and shares[-1] == pytest.approx(11 / 41)
     assert np.isnan(shares[12]) and (np.delete(shares, [0, 12, 23]) == 0).all()
@@ -39,13 +39,13 @@ def test_bins_hang_on_nobodys_own_number():
     value = np.sort(rng.standard_normal(2000)).astype(np.float32)
     group = rng.integers(0, 20, 2000).astype(np.uint8)
     kinds, words = np.zeros(2000, np.int64), np.zeros(2000, np.uint64)
-    edges = edges_of(Sample(kinds, value, group, words), 0)
+    edges = edges_of(Distributions(kinds, value, group, words), 0)
     beyond = value.copy()
     beyond[-1] = 31337.25
-    assert np.array_equal(edges, edges_of(Sample(kinds, beyond, group, words), 0)) and len(edges) == 25
+    assert np.array_equal(edges, edges_of(Distributions(kinds, beyond, group, words), 0)) and len(edges) == 25
     assert -3.5 < edges[0] < -2 < 2 < edges[-1] < 3.5
-    assert not len(edges_of(Sample(kinds, value, group % 10, words), 0))
-    assert not len(edges_of(Sample(kinds, np.ones_like(value), group, words), 0))
+    assert not len(edges_of(Distributions(kinds, value, group % 10, words), 0))
+    assert not len(edges_of(Distributions(kinds, np.ones_like(value), group, words), 0))
 
 
 def test_prevalence_and_recurrence_are_those_of_the_records():

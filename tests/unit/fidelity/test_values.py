@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import iqr, ks_2samp, wasserstein_distance
 
+from tawt.fidelity import distributions
 from tawt.fidelity import portrait as portrait_module
-from tawt.fidelity import sample as sample_module
+from tawt.fidelity.distributions import apart
 from tawt.fidelity.groups import group_of, without
 from tawt.fidelity.portrait import portrait_of
-from tawt.fidelity.sample import apart
 from tawt.fidelity.values import limits, total_variation, values_compared, values_of
 from tests import toy
 
@@ -81,7 +81,7 @@ def test_real_sets_stay_below_their_limit_and_moved_values_do_not():
 def test_a_sample_is_the_same_however_a_set_is_cut(monkeypatch):
     """In one piece or in many, and no more of a kind than are to be kept; it looks like all of them."""
     records, types = toy.oracle(1000, 1).records, np.arange(4, 64)
-    monkeypatch.setattr(sample_module, "MOST", 300)
+    monkeypatch.setattr(distributions, "MOST", 300)
     whole = portrait_of(records, types, SIZE)
     monkeypatch.setattr(portrait_module, "_CELLS", 150_000)
     cut = portrait_of(records, types, SIZE)

@@ -178,7 +178,7 @@ def test_parts_do_not_matter(name, monkeypatch):
             for start in range(0, 600, 50):
                 yield REAL.take(np.arange(start, start + 50))
 
-    monkeypatch.setattr("tawt.synthesis.samples._HELD", 500)
+    monkeypatch.setattr("tawt.synthesis.urns._HELD", 500)
     draw = fitted(name, InParts(), lambda: EVERYTHING, 0, 4096, np.zeros_like)
     parts, whole = joined(one.records for one in draw(np.arange(100))), drawn(name, 100)
     for column in (*OF_TRIPLETS, "bounds"):

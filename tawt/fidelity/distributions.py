@@ -1,4 +1,4 @@
-"""Numbers of many kinds of which some thousand each are kept, by hash: the same whatever the pieces they come in."""
+"""Distributions of numbers of many kinds: of each some thousand are kept, by hash, the same whatever the pieces are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _48, _16 = np.uint64(48), np.uint64(16)
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class Distributions:
     """Numbers, in the order of their kinds and within each of the numbers; of each kind those with the least words."""
 
     kind: Ints
@@ -52,22 +52,22 @@ class Sample:
     def _rows(self, kind: int) -> slice:
         return slice(self.starts[kind], self.starts[kind + 1]) if kind + 1 < len(self.starts) else slice(0, 0)
 
-    def added(self, other: Sample) -> Sample:
+    def added(self, other: Distributions) -> Distributions:
         """Return both as one, with no more of a kind than are kept."""
         names = ("kind", "value", "group", "word")
         return _kept(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
 
-    def without(self, group: int | None) -> Sample:
+    def without(self, group: int | None) -> Distributions:
         """Return it without the numbers of a group of subjects."""
         if group is None:
             return self
         own = self.group != group
-        return Sample(self.kind[own], self.value[own], self.group[own], self.word[own])
+        return Distributions(self.kind[own], self.value[own], self.group[own], self.word[own])
 
 
-def sample_of(
+def distributions_of(
     records: Records, rows: Bools | Ints, kind: NDArray[np.integer], value: NDArray[np.number], group: Ints
-) -> Sample:
+) -> Distributions:
     """Keep numbers that belong to some triplets.
 
     Args:
@@ -84,7 +84,7 @@ def sample_of(
     return _kept(kind.astype(np.int64), value.astype(np.float32), group[subject].astype(np.uint8), word)
 
 
-def _kept(kind: Ints, value: NDArray[np.float32], group: NDArray[np.uint8], word: Words) -> Sample:
+def _kept(kind: Ints, value: NDArray[np.float32], group: NDArray[np.uint8], word: Words) -> Distributions:
     if len(kind) and np.bincount(kind).max() > MOST:
         order = np.argsort((kind.astype(np.uint64) << _48) + (word >> _16), kind="stable")
         ranked = kind[order]
@@ -92,7 +92,7 @@ def _kept(kind: Ints, value: NDArray[np.float32], group: NDArray[np.uint8], word
         own = order[np.arange(len(order)) - first < MOST]
         kind, value, group, word = kind[own], value[own], group[own], word[own]
     order = np.lexsort((value, kind))
-    return Sample(kind[order], value[order], group[order], word[order])
+    return Distributions(kind[order], value[order], group[order], word[order])
 
 
 def apart(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[float, float]:
@@ -103,7 +103,7 @@ def apart(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[float, floa
     return float(gap.max()), float(gap[:-1] @ np.diff(both.astype(np.float64)))
 
 
-def limit(x: Sample, y: Sample, kind: int, n_splits: int = 60, level: float = 0.95) -> float:
+def limit(x: Distributions, y: Distributions, kind: int, n_splits: int = 60, level: float = 0.95) -> float:
     """Return the KS distance that two halves of two sets of one origin stay below, patients being dealt out anew.
 
     Args:

@@ -1,4 +1,4 @@
-"""A fair sample of rows of each kind, taken while all rows pass by once; whatever the parts are, it is the same."""
+"""Urns of rows, one a kind, to draw from: filled while all rows pass by once, the same whatever the parts are."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tawt.dataset.records import Records
 
 _ROW = 76
 _HELD = 1 << 21
-"""Rows that wait before those beyond the sample are let go."""
+"""Rows that wait before those that no urn has room for are let go."""
 
 
-class Samples:
-    """At most `most` rows of each key: those whose random words are lowest.
+class Filling:
+    """Urns as they are filled, of at most `most` rows each: those whose random words are lowest.
 
     Args:
         most: Rows of each key.
@@ -35,12 +35,12 @@ class Samples:
         if self._n > _HELD:
             self._settle()
 
-    def done(self) -> Sampled:
-        """Return the sample; nothing comes any more."""
+    def done(self) -> Urns:
+        """Return the urns; nothing comes any more."""
         self._settle()
         keys, _, columns = self._waiting[0]
         kinds, starts = np.unique(keys, return_index=True)
-        return Sampled(kinds, np.append(starts, len(keys)), columns)
+        return Urns(kinds, np.append(starts, len(keys)), columns)
 
     def _settle(self) -> None:
         keys = np.concatenate([keys for keys, _, _ in self._waiting])
@@ -55,8 +55,8 @@ class Samples:
         self._n = len(order)
 
 
-class Sampled:
-    """A sample: rows by key.
+class Urns:
+    """Rows to draw from, by key.
 
     Args:
         keys: `(k,)`, ascending.
@@ -74,13 +74,13 @@ class Sampled:
         found: Ints = first + (chance * n).astype(np.int64)
         return found
 
-    def only(self, rows: Bools, by: str) -> Sampled:
+    def only(self, rows: Bools, by: str) -> Urns:
         """Return some of the rows, those of each key in the order of a column."""
         key = np.repeat(self.keys, np.diff(self.bounds))[rows]
         columns = {name: column[rows] for name, column in self.columns.items()}
         order = np.lexsort((columns[by], key))
         kinds, starts = np.unique(key[order], return_index=True)
-        return Sampled(kinds, np.append(starts, len(key)), {name: c[order] for name, c in columns.items()})
+        return Urns(kinds, np.append(starts, len(key)), {name: c[order] for name, c in columns.items()})
 
 
 def row_words(part: Records) -> Words:
