@@ -8,7 +8,7 @@ from typing import Any
 
 from tawt.arrays import Floats, Ints
 from tawt.assessment.sides import Sides, control, quasi_types
-from tawt.contracts.synthetic import Verdict as GateVerdict
+from tawt.contracts.synthetic import GateVerdict
 from tawt.dataset.records import Cohort, OfSplit
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.fidelity.summaries import Matrix, summary_of
@@ -17,7 +17,7 @@ from tawt.privacy.found import missing
 from tawt.privacy.people import People, people_of
 from tawt.privacy.suite import Assessment, assess
 from tawt.privacy.traces import ALIKE
-from tawt.privacy.verdict import Gate, Verdict, verdict
+from tawt.privacy.verdict import Gate, SetVerdict, verdict
 
 SUMMARIES = "summaries"
 Describe = Callable[[Cohort], Matrix]
@@ -29,11 +29,11 @@ _LEAST, _MOST_POINTS, _FEW_DRAWS = 50, 5, 30
 class Privacy:
     """What attacks say."""
 
-    verdict: Verdict
+    verdict: SetVerdict
     """Of the set, by all spaces."""
     assessments: tuple[Assessment, ...]
     """A space each, summaries first."""
-    controls: Mapping[str, Verdict]
+    controls: Mapping[str, SetVerdict]
     """Of sets that are known to be safe, or not, in summaries."""
     curves: Mapping[str, Curve]
     """Over the number of people, by what was attacked."""
@@ -165,12 +165,12 @@ def over_people(sets: Attacked, refitted: Sequence[str], vocabulary: Vocabulary,
     return found
 
 
-def gates(said: Verdict) -> list[GateVerdict]:
+def gates(said: SetVerdict) -> list[GateVerdict]:
     """Return what travels with a set: each gate by its name, and what it found in words."""
     return [GateVerdict(gate.name, gate.outcome != "failed", in_words(gate, said), gate.outcome) for gate in said.gates]
 
 
-def in_words(gate: Gate, said: Verdict) -> str:
+def in_words(gate: Gate, said: SetVerdict) -> str:
     """Return what a gate found, in a line that may be told."""
     own = gate.to_json()
     bound = f"{'at least' if gate.is_least else 'at most'} {gate.bound:.3g}"

@@ -25,7 +25,7 @@ from tawt.fidelity.groups import Measure
 from tawt.fidelity.metrics import metric_of
 from tawt.fidelity.report import Fidelity
 from tawt.fidelity.suite import CEILING, SYNTHETIC
-from tawt.privacy.verdict import Verdict
+from tawt.privacy.verdict import SetVerdict
 
 _OF_TASK = ("trtr", "tstr", "ratio", "kept", "trts", "augmented", "importances")
 _WORDS = {"passed": "passed", "failed": "failed", "cannot tell": "open"}
@@ -83,7 +83,7 @@ def _privacy(found: Assessed) -> Iterable[str]:
         yield _pictures(drawn)
 
 
-def _gates(said: Verdict, controls: Mapping[str, Verdict]) -> str:
+def _gates(said: SetVerdict, controls: Mapping[str, SetVerdict]) -> str:
     beside = {name: {gate.name: gate for gate in one.gates} for name, one in controls.items()}
     rows = []
     for gate in said.gates:

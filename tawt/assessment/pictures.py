@@ -13,7 +13,7 @@ from tawt.assessment.shares import (
     COUNTS,
     HOURS,
     N_BINS,
-    Curve,
+    Line,
     edges_of,
     histogram,
     of_clock,
@@ -33,11 +33,11 @@ from tawt.fidelity.report import Fidelity
 from tawt.fidelity.structure import SHAPES
 from tawt.fidelity.suite import CEILING, SYNTHETIC, TEST
 from tawt.fidelity.temporal import WINDOWS
-from tawt.privacy.curve import Curve as Attacks
+from tawt.privacy.curve import Curve
 from tawt.privacy.found import Found
 from tawt.privacy.suite import Assessment
 from tawt.privacy.verdict import NNAAR, TPR
-from tawt.synthesis.values import Told
+from tawt.synthesis.values import Meanings
 
 _RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _MOST_TYPES = 6
@@ -124,13 +124,13 @@ def of_records(fidelity: Fidelity, vocabulary: Vocabulary) -> Iterator[Picture]:
             curves = {TEST: of_clock(real, what)} | {name: of_clock(one, what) for name, one in several.items()}
             yield Picture(_lines(title, curves, colour, Scale(0, len(curves[TEST].x), ticks=ticks), title))
     windows = {name: recurrence(one) for name, one in sets.items()}
-    curves = {name: Curve(np.array(WINDOWS, dtype=float), y) for name, y in windows.items()}
+    curves = {name: Line(np.array(WINDOWS, dtype=float), y) for name, y in windows.items()}
     ticks = tuple(zip(map(float, WINDOWS), _WINDOW_NAMES, strict=True))
     scale = Scale(WINDOWS[0], WINDOWS[-1], True, ticks)
     yield Picture(_lines("recurrence", curves, colour, scale, "a data_type comes again within"))
-    curves = {name: Curve(np.array(WINDOWS, dtype=float), variogram(one, real)) for name, one in sets.items()}
+    curves = {name: Line(np.array(WINDOWS, dtype=float), variogram(one, real)) for name, one in sets.items()}
     yield Picture(_lines("variogram", curves, colour, scale, "variogram: values so far apart differ by"))
-    told = Told(vocabulary)
+    told = Meanings(vocabulary)
     for kind in _types(fidelity):
         edges = edges_of(real.values.numbers, kind)
         if not len(edges):
@@ -167,7 +167,7 @@ def _prevalence(fidelity: Fidelity) -> Picture:
 
 
 def _lines(
-    title: str, curves: Mapping[str, Curve], colour: Mapping[str, int], x: Scale, x_label: str, y_label: str = "share"
+    title: str, curves: Mapping[str, Line], colour: Mapping[str, int], x: Scale, x_label: str, y_label: str = "share"
 ) -> Plot:
     plot = Plot(title, x, Scale(*reach([y for one in curves.values() for y in one.y])), x_label, y_label)
     for name, one in curves.items():
@@ -196,7 +196,7 @@ def of_membership(assessments: Sequence[Assessment]) -> Iterator[Picture]:
         yield Picture(plot, f"In {one.space}. On the dashed line an attack knows nothing.", legend)
 
 
-def of_curve(name: str, curve: Attacks) -> Iterator[Picture]:
+def of_curve(name: str, curve: Curve) -> Iterator[Picture]:
     """Give what attacks find over the number of people."""
     if len(curve.points) < 2:
         return
@@ -222,7 +222,7 @@ def _tpr(point: Assessment, attack: str) -> float:
     return _shown(point.membership[attack].found["tpr_1"]) if attack in point.membership else float("nan")
 
 
-def _nnaar(curve: Attacks) -> list[float]:
+def _nnaar(curve: Curve) -> list[float]:
     return [_shown(p.distances["nnaar"]) if "nnaar" in p.distances else float("nan") for p in curve.points]
 
 

@@ -27,7 +27,7 @@ COUNTS = np.geomspace(1, 1e4, N_BINS + 1)
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class Line:
     """A line of a picture; NaN where too few people stand behind it."""
 
     x: Floats
@@ -55,14 +55,14 @@ def edges_of(sample: Distributions, kind: int) -> Floats:
     return np.linspace(points[0] - room, points[-1] + room, N_BINS + 1)
 
 
-def histogram(sample: Distributions, kind: int, edges: Floats) -> Curve:
+def histogram(sample: Distributions, kind: int, edges: Floats) -> Line:
     """Return the shares of numbers in bins, of all that the sample has of the kind."""
     value, group = sample.of(kind), sample.groups_of(kind)
     at = np.searchsorted(edges, value, side="right") - 1
     inside = (at >= 0) & (at < len(edges) - 1)
     n = len(edges) - 1
     cells = np.bincount(at[inside] * N_GROUPS + group[inside], minlength=n * N_GROUPS).reshape(n, N_GROUPS)
-    return Curve(0.5 * (edges[1:] + edges[:-1]), _told(cells, max(len(value), 1)))
+    return Line(0.5 * (edges[1:] + edges[:-1]), _told(cells, max(len(value), 1)))
 
 
 def _told(cells: Ints, n: int) -> Floats:
@@ -72,13 +72,13 @@ def _told(cells: Ints, n: int) -> Floats:
     return np.where(few, np.nan, shares)
 
 
-def of_clock(portrait: Portrait, name: Literal["hours", "weekdays"]) -> Curve:
+def of_clock(portrait: Portrait, name: Literal["hours", "weekdays"]) -> Line:
     """Return the shares of events by hour of day, or by day of the week from Monday on."""
     counts: Floats = getattr(portrait.structure, name)
     if name == "weekdays":
         counts = np.roll(counts, _THURSDAY, 1)
     cells = counts.T.astype(np.int64)
-    return Curve(np.arange(len(cells), dtype=np.float64) + 0.5, _told(cells, max(int(cells.sum()), 1)))
+    return Line(np.arange(len(cells), dtype=np.float64) + 0.5, _told(cells, max(int(cells.sum()), 1)))
 
 
 def recurrence(portrait: Portrait) -> Floats:
@@ -113,7 +113,7 @@ def roc(members: Floats, others: Floats, rates: Sequence[float]) -> Floats:
     return np.array(found)
 
 
-def scores_shown(real: Floats, other: Floats) -> tuple[Curve, Curve]:
+def scores_shown(real: Floats, other: Floats) -> tuple[Line, Line]:
     """Return how scores of a discriminator are dealt out in both sets, by their rank among all."""
     both = np.concatenate([real, other])
     rank = np.argsort(np.argsort(both, kind="stable"), kind="stable") / max(len(both), 1)
@@ -122,5 +122,5 @@ def scores_shown(real: Floats, other: Floats) -> tuple[Curve, Curve]:
     for part in (rank[: len(real)], rank[len(real) :]):
         counts, _ = np.histogram(part, edges)
         few = (counts > 0) & (counts <= SMALL_CELL)
-        found.append(Curve(0.5 * (edges[1:] + edges[:-1]), np.where(few, np.nan, counts / max(len(part), 1))))
+        found.append(Line(0.5 * (edges[1:] + edges[:-1]), np.where(few, np.nan, counts / max(len(part), 1))))
     return found[0], found[1]

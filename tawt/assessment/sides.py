@@ -88,7 +88,7 @@ def some(cohort: Cohort, most: int, seed: int = 0) -> Cohort:
     return cohort if n <= most else Some(cohort, some_of(n, most, seed))
 
 
-class Drawn:
+class Redrawn:
     """Records that are drawn again whenever they are gone through, but for sets that are small enough to be kept.
 
     Args:
@@ -116,7 +116,7 @@ class Drawn:
         self._kept = kept if room > 0 else None
 
 
-def control(name: str, people: OfSplit, n: int, vocabulary: Vocabulary, seed: int = 0, most: int = 4096) -> Drawn:
+def control(name: str, people: OfSplit, n: int, vocabulary: Vocabulary, seed: int = 0, most: int = 4096) -> Redrawn:
     """Fit a control to real people, and return as many records of it.
 
     Args:
@@ -131,7 +131,7 @@ def control(name: str, people: OfSplit, n: int, vocabulary: Vocabulary, seed: in
     draw = fitted(
         name, people, lambda: _shared_of(people.split, vocabulary), seed, most, lambda which: origins.draw(which, seed)
     )
-    return Drawn(draw, n)
+    return Redrawn(draw, n)
 
 
 @lru_cache(maxsize=1)

@@ -27,7 +27,7 @@ from tawt.config.rules import RulesConfig
 from tawt.contracts.basis import basis_of
 from tawt.contracts.cells import SMALL_CELL, few
 from tawt.contracts.layers import VOCABULARY_STAGES
-from tawt.contracts.synthetic import PROVENANCE, SYNTHETIC_SETS, Verdict
+from tawt.contracts.synthetic import PROVENANCE, SYNTHETIC_SETS, GateVerdict
 from tawt.database.connect import Limits
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError, DatasetError, PrivacyError, nearest
@@ -66,7 +66,7 @@ class GenerateResult:
     """Records that were asked for."""
     tally: Tally = field(default_factory=Tally)
     """What was drawn, and what of it was mended; empty of a dry run."""
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[GateVerdict, ...] = ()
     """What the gates say."""
     seconds: float = 0.0
     """For drawing and writing, without what was done before."""

@@ -34,7 +34,7 @@ from tawt.heads.task import TaskSpec
 from tawt.pipeline.fresh import hold_fresh, hold_labels
 from tawt.pipeline.workspace import open_workspace
 from tawt.risks.asked import Wanted, wanted
-from tawt.risks.checks import Answered, checks_of
+from tawt.risks.checks import Grounds, checks_of
 from tawt.risks.estimates import Estimates, Trajectories, batches_of
 from tawt.runs.find import find_run
 from tawt.runs.load import LoadedDecoder, load_decoder, same_vocabulary
@@ -211,7 +211,7 @@ def risk(
             checks: tuple[Check, ...] = ()
             if labels.kind == "binary":
                 again = partial(_again, asks, labels, end, n=n, seed=seed, most=most, decoder=decoder)
-                found = Answered(
+                found = Grounds(
                     labels=labels.rows(has), said=said, told=told, loader=loader, rows=np.flatnonzero(has), again=again
                 )
                 checks = checks_of(found, asks, workspace=workspace, run=folder, n_shortcuts=shortcuts, seed=seed)

@@ -33,7 +33,7 @@ Outcome = Literal["passed", "failed", "cannot tell"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """What a gate says of a set before it is published."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -123,7 +123,7 @@ class Provenance(Section):
     """Fingerprint of the real records that it was learned from."""
     files: Annotated[dict[Below, Sha256], Field(min_length=1)]
     """Hash of each file of the set."""
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[GateVerdict, ...] = ()
     """Of the gates."""
     published: StrictBool
     """Whether it was judged, and got its name."""

@@ -10,7 +10,7 @@ import numpy as np
 from tawt.arrays import Bools, Floats, Ints
 from tawt.evaluation.baselines import lightgbm_module, sklearn_module
 from tawt.evaluation.metrics import AUROC, Binary
-from tawt.fidelity.groups import Measure, Told, group_of, told, without_group
+from tawt.fidelity.groups import Figures, Measure, group_of, told, without_group
 from tawt.fidelity.summaries import Matrix
 
 N_FOLDS = 5
@@ -80,7 +80,7 @@ def told_apart(real: Floats, other: Floats) -> Measure:
         other: `(m,)`, larger = rather invented.
     """
 
-    def without(group: int | None) -> Told:
+    def without(group: int | None) -> Figures:
         sides = [one[without_group(len(one), group)] for one in (real, other)]
         truth = np.repeat([0, 1], [len(side) for side in sides])
         return {"auroc": AUROC(Binary(truth, np.concatenate(sides))).value}

@@ -15,7 +15,7 @@ import numpy as np
 from tawt.arrays import Floats
 from tawt.chance import shuffled
 from tawt.distances import squares
-from tawt.fidelity.groups import N_GROUPS, Measure, Told, group_of, measured, told, without_group
+from tawt.fidelity.groups import N_GROUPS, Figures, Measure, group_of, measured, told, without_group
 from tawt.fidelity.summaries import Matrix
 
 NEIGHBOURS, MOST_POINTS = 5, 5000
@@ -63,12 +63,12 @@ def _correlation(of: Moments) -> Floats:
     return found
 
 
-def _correlations_compared(real: Moments, other: Moments) -> Callable[[Moments, Moments], Told]:
+def _correlations_compared(real: Moments, other: Moments) -> Callable[[Moments, Moments], Figures]:
     upper = np.triu_indices(len(real.sums), 1)
     # what never varies in a set is nothing there that could hang together
     whole = np.isfinite(_correlation(real)[upper]) & np.isfinite(_correlation(other)[upper])
 
-    def look(real: Moments, other: Moments) -> Told:
+    def look(real: Moments, other: Moments) -> Figures:
         gap = np.abs(_correlation(real)[upper][whole] - _correlation(other)[upper][whole])
         gap = gap[np.isfinite(gap)]
         return {"correlation": float(gap.mean()) if len(gap) else math.nan}
@@ -98,7 +98,7 @@ def mmd(real: Matrix, other: Matrix) -> dict[str, Measure]:
     a, b, both = (_kernel_sums(*pair, width) for pair in ((x, x), (y, y), (x, y)))
     n, m = (np.bincount(group_of(0, len(one)), minlength=N_GROUPS).astype(np.float64) for one in (x, y))
 
-    def without(group: int | None) -> Told:
+    def without(group: int | None) -> Figures:
         own = without_group(N_GROUPS, group)
         k, l = n[own].sum(), m[own].sum()  # noqa: E741
         if min(k, l) < 2:
@@ -159,7 +159,7 @@ def surroundings(real: Matrix, other: Matrix, k: int = NEIGHBOURS) -> dict[str, 
         recall[rows], coverage[rows] = (square < of_y).any(1), within.any(1)
     each = {"precision": (near > 0).astype(np.float64), "recall": recall, "density": near / k, "coverage": coverage}
 
-    def without(group: int | None) -> Told:
+    def without(group: int | None) -> Figures:
         return {name: float(one[without_group(len(one), group)].mean()) for name, one in each.items()}
 
     return told(without(None), without, min(len(x), len(y)))

@@ -40,7 +40,7 @@ class Measure:
 
 
 T = TypeVar("T")
-Told = Mapping[str, float | None]
+Figures = Mapping[str, float | None]
 """Metric -> its number; None or NaN where it is not defined."""
 
 
@@ -64,7 +64,7 @@ def by_group(values: Any, group: Ints) -> Any:
 
 
 def added(one: T, other: T) -> T:
-    """Return two tallies, dataclasses of counts, of arrays `(N_GROUPS, ...)`, of distributions and of tallies, as one."""
+    """Return two tallies, dataclasses of counts, of arrays `(N_GROUPS, ...)`, distributions and tallies, as one."""
     return _with(one, lambda name: _added(getattr(one, name), getattr(other, name)))
 
 
@@ -91,7 +91,7 @@ def _without(one: Any, group: int | None) -> Any:
     return one[without_group(len(one), group)].sum(0)
 
 
-def measured(compare: Callable[[T, T], Callable[[T, T], Told]], real: T, other: T, n: int) -> dict[str, Measure]:
+def measured(compare: Callable[[T, T], Callable[[T, T], Figures]], real: T, other: T, n: int) -> dict[str, Measure]:
     """Compare two tallies, and say how far chance may have moved each number.
 
     Args:
@@ -105,7 +105,7 @@ def measured(compare: Callable[[T, T], Callable[[T, T], Told]], real: T, other: 
     return told(look(*whole), lambda g: look(without(real, g), without(other, g)), n)
 
 
-def told(whole: Told, left: Callable[[int], Told], n: int) -> dict[str, Measure]:
+def told(whole: Figures, left: Callable[[int], Figures], n: int) -> dict[str, Measure]:
     """Return numbers with their intervals, from what they are without each group.
 
     Args:

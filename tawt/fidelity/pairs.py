@@ -14,7 +14,7 @@ from tawt.arrays import Bools, Floats, Ints
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import Records
-from tawt.fidelity.groups import N_GROUPS, Told, by_group
+from tawt.fidelity.groups import N_GROUPS, Figures, by_group
 from tawt.fidelity.pieces import begins_moment
 from tawt.fidelity.summaries import places
 
@@ -101,7 +101,7 @@ def r_squared(p: Floats, q: Floats) -> float:
     return 1 - float(((p - q) ** 2).sum()) / around if around > 0 else math.nan
 
 
-def pairs_compared(real: Pairs, other: Pairs) -> Callable[[Pairs, Pairs], Told]:
+def pairs_compared(real: Pairs, other: Pairs) -> Callable[[Pairs, Pairs], Figures]:
     """Choose data_types and pairs by the whole sets, and return what compares the sets or parts of them."""
     n = float(real.n)
     either = (real.people > 0) | (other.people > 0)
@@ -112,7 +112,7 @@ def pairs_compared(real: Pairs, other: Pairs) -> Callable[[Pairs, Pairs], Told]:
     none = {name: getattr(real, name)[where] == 0 for name, (_, where) in kinds.items()}
     new, gone = real.people == 0, other.people == 0
 
-    def look(real: Pairs, other: Pairs) -> Told:
+    def look(real: Pairs, other: Pairs) -> Figures:
         p, q = real.people / real.n, other.people / other.n
         found: dict[str, float | None] = {
             "prevalence": r_squared(p[either], q[either]),

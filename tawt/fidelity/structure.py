@@ -12,7 +12,7 @@ from tawt.arrays import Floats, Ints
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import Records
 from tawt.fidelity.distributions import Distributions, apart, distributions_of
-from tawt.fidelity.groups import N_GROUPS, Told, mean_of
+from tawt.fidelity.groups import N_GROUPS, Figures, mean_of
 from tawt.fidelity.pieces import begins_moment
 from tawt.fidelity.values import compared_types, total_variation
 
@@ -94,7 +94,7 @@ def next_of_type(piece: Records) -> tuple[Ints, Floats]:
 
 def structure_compared(
     n_types: int, calendar: str
-) -> Callable[[Structure, Structure], Callable[[Structure, Structure], Told]]:
+) -> Callable[[Structure, Structure], Callable[[Structure, Structure], Figures]]:
     """Return what compares the shapes of two sets.
 
     Args:
@@ -102,11 +102,11 @@ def structure_compared(
         calendar: What dates mean: `kept`, `shifted` (the hour of the day alone), or `none`.
     """
 
-    def compare(real: Structure, other: Structure) -> Callable[[Structure, Structure], Told]:
+    def compare(real: Structure, other: Structure) -> Callable[[Structure, Structure], Figures]:
         types = compared_types(real.gaps, other.gaps, n_types)
         weights = real.gaps.sizes(n_types)[types].astype(np.float64)
 
-        def look(real: Structure, other: Structure) -> Told:
+        def look(real: Structure, other: Structure) -> Figures:
             found: dict[str, float | None] = {
                 name: _ks(real.shapes, other.shapes, kind) for kind, name in enumerate(SHAPES)
             }

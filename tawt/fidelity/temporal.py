@@ -10,7 +10,7 @@ import numpy as np
 from tawt.arrays import Floats, Ints
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import Records
-from tawt.fidelity.groups import N_GROUPS, Told, mean_of
+from tawt.fidelity.groups import N_GROUPS, Figures, mean_of
 from tawt.fidelity.pieces import cells_of, numbers_of
 from tawt.fidelity.structure import in_series, next_of_type
 
@@ -102,7 +102,7 @@ def variance(moments: Floats) -> Floats:
     return np.where(found > 1e-9, found, np.nan)
 
 
-def temporal_compared(real: Temporal, other: Temporal) -> Callable[[Temporal, Temporal], Told]:
+def temporal_compared(real: Temporal, other: Temporal) -> Callable[[Temporal, Temporal], Figures]:
     """Choose data_types and bins by the whole sets, and return what compares the sets or parts of them."""
     scale = variance(real.moments)[:, None]
     enough = (real.pairs >= LEAST_PAIRS) & (other.pairs >= LEAST_PAIRS)
@@ -116,7 +116,7 @@ def temporal_compared(real: Temporal, other: Temporal) -> Callable[[Temporal, Te
         # each data_type in its own unit, the real spread
         return float(autocorrelation((one.lag[own] / scale[own]).sum(0)))
 
-    def look(real: Temporal, other: Temporal) -> Told:
+    def look(real: Temporal, other: Temporal) -> Figures:
         with np.errstate(divide="ignore", invalid="ignore"):
             curves = [one.square / one.pairs for one in (real, other)]
             gaps = np.where(enough, np.abs(curves[0] - curves[1]) / scale, np.nan)

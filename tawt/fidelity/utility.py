@@ -10,7 +10,7 @@ from tawt.arrays import Bools, Floats
 from tawt.evaluation.metrics import AUROC, Binary
 from tawt.evaluation.regression import SPEARMAN, Numbers
 from tawt.fidelity.discriminate import booster, logistic
-from tawt.fidelity.groups import Measure, Told, told, without_group
+from tawt.fidelity.groups import Figures, Measure, told, without_group
 from tawt.fidelity.summaries import Matrix
 
 
@@ -42,7 +42,7 @@ def utility(train: Labelled, test: Labelled, other: Labelled, seed: int = 0) -> 
     learned = {"trtr": (train, test), "tstr": (other, test), "trts": (train, other), "augmented": (both, test)}
     said = {name: _answers(a, b, seed) for name, (a, b) in learned.items()}
 
-    def without(group: int | None) -> Told:
+    def without(group: int | None) -> Figures:
         found: dict[str, float | None] = {}
         for name, (_, asked) in learned.items():
             own = without_group(len(asked.label), group)

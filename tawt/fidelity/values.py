@@ -14,7 +14,7 @@ from tawt.arrays import Bools, Floats, Ints
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.records import Records
 from tawt.fidelity.distributions import Distributions, apart, distributions_of, limit
-from tawt.fidelity.groups import N_GROUPS, Told, mean_of
+from tawt.fidelity.groups import N_GROUPS, Figures, mean_of
 from tawt.fidelity.pieces import cells_of, numbers_of
 
 LEAST_VALUES = 30
@@ -84,21 +84,21 @@ def total_variation(p: NDArray[Any], q: NDArray[Any]) -> float:
     return float(0.5 * np.abs(p / p.sum() - q / q.sum()).sum()) if p.sum() and q.sum() else math.nan
 
 
-def values_compared(within: Floats) -> Callable[[Values, Values], Callable[[Values, Values], Told]]:
+def values_compared(within: Floats) -> Callable[[Values, Values], Callable[[Values, Values], Figures]]:
     """Return what compares the values of two sets.
 
     Args:
         within: `(v,)`, KS that real sets stay below: see `limits`.
     """
 
-    def compare(real: Values, other: Values) -> Callable[[Values, Values], Told]:
+    def compare(real: Values, other: Values) -> Callable[[Values, Values], Figures]:
         n_types = len(real.status)
         types = compared_types(real.numbers, other.numbers, n_types)
         named = compared_types(real.categories, other.categories, n_types)
         weights = real.status.sum(1)
         enough: Bools = (weights >= LEAST_VALUES) & (other.status.sum(1) >= LEAST_VALUES)
 
-        def look(real: Values, other: Values) -> Told:
+        def look(real: Values, other: Values) -> Figures:
             ks, w1 = distances(real, other, types)
             known = np.isfinite(ks) & np.isfinite(within[types])
             own = np.isfinite(w1)

@@ -15,7 +15,7 @@ from tawt.errors import ConfigError
 from tawt.privacy.distances import N_QUARTERS, prefix
 from tawt.privacy.people import People
 from tawt.privacy.suite import FORMAT, Assessment, assess
-from tawt.privacy.verdict import Verdict, verdict
+from tawt.privacy.verdict import SetVerdict, verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Curve:
     points: tuple[Assessment, ...]
 
     @cached_property
-    def verdicts(self) -> tuple[Verdict, ...]:
+    def verdicts(self) -> tuple[SetVerdict, ...]:
         """Of each point."""
         return tuple(verdict(point) for point in self.points)
 

@@ -58,7 +58,7 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SetVerdict:
     """What all gates say of a set that was learned from `n` people."""
 
     n: int
@@ -96,7 +96,7 @@ class Verdict:
         return table
 
 
-def verdict(assessments: Assessment | Sequence[Assessment]) -> Verdict:
+def verdict(assessments: Assessment | Sequence[Assessment]) -> SetVerdict:
     """Hold what attacks found to the bounds.
 
     Args:
@@ -108,7 +108,7 @@ def verdict(assessments: Assessment | Sequence[Assessment]) -> Verdict:
     not_made = [] if "likelihood" in made else ["membership by likelihood"]
     if not any(one.exposure for one in several):
         not_made.append("exposure of canaries")
-    return Verdict(several[0].n, tuple(gates), tuple(not_made))
+    return SetVerdict(several[0].n, tuple(gates), tuple(not_made))
 
 
 def _gates(one: Assessment, is_first: bool, is_named: bool) -> Iterable[Gate]:

@@ -11,7 +11,7 @@ from tawt.arrays import Bools, Floats
 from tawt.contracts.dataset import SPECIAL_CODES, UNKNOWN
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.synthesis.values import Told
+from tawt.synthesis.values import Meanings
 
 Whole = NDArray[np.integer]
 USUAL = (0.05, 0.95)
@@ -44,7 +44,7 @@ class Readable:
         names = ["description", "unit", "quantiles"]
         rows = vocabulary.table().select(names).to_pylist()
         self.vocabulary = vocabulary
-        self._told = Told(vocabulary)
+        self._told = Meanings(vocabulary)
         self.names = tuple(
             row["description"] or ("A code of few" if code == SPECIAL_CODES[UNKNOWN] else _spoken(code))
             for code, row in zip(vocabulary.codes, rows, strict=True)

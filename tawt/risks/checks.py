@@ -29,7 +29,7 @@ _DAY = 24
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Answered:
+class Grounds:
     """What continuations say of the labels of a task, `r` of which have an answer."""
 
     labels: LabelSet
@@ -47,7 +47,7 @@ class Answered:
 
 
 def checks_of(
-    found: Answered, asks: Wanted, *, workspace: Path, run: Path, n_shortcuts: int, seed: int
+    found: Grounds, asks: Wanted, *, workspace: Path, run: Path, n_shortcuts: int, seed: int
 ) -> tuple[Check, ...]:
     """Return the five checks.
 
@@ -104,7 +104,7 @@ def _figures(path: Path, run: Path) -> tuple[float, float] | None:
     return None if share is None or auroc is None else (float(share), float(auroc))
 
 
-def _numbers(found: Answered) -> dict[str, Floats]:
+def _numbers(found: Grounds) -> dict[str, Floats]:
     """Return what of each label's record is no medicine."""
     at, rows = found.loader.at, found.rows
     assert at is not None
@@ -117,7 +117,7 @@ def _numbers(found: Answered) -> dict[str, Floats]:
     }
 
 
-def _taken(outcome: Binary, told: Answered, n: int, seed: int) -> dict[str, tuple[Binary, Binary, Ints]]:
+def _taken(outcome: Binary, told: Grounds, n: int, seed: int) -> dict[str, tuple[Binary, Binary, Ints]]:
     """Return what is answered once something was taken from the records, beside what was answered before."""
     if not n:
         return {}

@@ -21,7 +21,7 @@ from tawt.risks.records import ROWS_AT_ONCE, Asking
 from tawt.runs.load import LoadedDecoder
 from tawt.synthesis.continuations import Continued, as_events, trajectories
 from tawt.synthesis.risk import METHODS, Question, Simulated, continue_records, simulate
-from tawt.synthesis.values import Told
+from tawt.synthesis.values import Meanings
 
 Batches = Iterable[tuple[int, PackedBatch]]
 """Of each batch, the number of its first label, and what was known."""
@@ -56,7 +56,7 @@ class Trajectories:
     """
 
     def __init__(self, folder: Path | None, n: int, decoder: LoadedDecoder) -> None:
-        self.folder, self.n, self.values = folder, n, Told(decoder.vocabulary)
+        self.folder, self.n, self.values = folder, n, Meanings(decoder.vocabulary)
         self._part, self._waiting = 0, list[pa.Table]()
 
     def events(self, continued: Continued) -> pa.Table:

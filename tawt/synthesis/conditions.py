@@ -10,7 +10,7 @@ from tawt.dataset.reader import Split
 from tawt.dataset.records import OfSplit
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import ConfigError, nearest
-from tawt.synthesis.values import Told
+from tawt.synthesis.values import Meanings
 
 BIRTH_YEAR = "birth_year"
 
@@ -49,7 +49,7 @@ def facts_of(splits: Sequence[Split], vocabulary: Vocabulary, name: str) -> dict
             found |= dict(zip(split.subject_ids.tolist(), map(float, year.tolist()), strict=True))
         return found
     own = [code == name or code.startswith(f"{name}//") for code in vocabulary.codes]
-    told, statics = Told(vocabulary), set()
+    told, statics = Meanings(vocabulary), set()
     for split in splits:
         for part in OfSplit(split, np.arange(split.n_subjects)).parts():
             part = part.keep(part.is_static)

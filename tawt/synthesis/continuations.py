@@ -19,7 +19,7 @@ from tawt.models.decoder.heads import Step
 from tawt.models.decoder.sample import Sampler
 from tawt.synthesis import written
 from tawt.synthesis.rollout import records_of
-from tawt.synthesis.values import Told
+from tawt.synthesis.values import Meanings
 
 TRAJECTORY_TYPES: dict[str, pa.DataType] = {**MEDS_TYPES, "prediction_time": pa.timestamp("us")}
 """Column -> its type, of a file of `GeneratedTrajectorySchema`."""
@@ -89,7 +89,7 @@ class Keeper:
         return Continued(records, np.repeat(asked, n), number, np.concatenate(self._over))
 
 
-def as_events(continued: Continued, values: Told) -> pa.Table:
+def as_events(continued: Continued, values: Meanings) -> pa.Table:
     """Return continuations as events, in canonical units: `continuation` is that of `continued` which has it, `number`
     which one of its record that is.
 

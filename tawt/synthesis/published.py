@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from tawt.contracts.synthetic import FOLDERS, PROVENANCE, Provenance, Verdict
+from tawt.contracts.synthetic import FOLDERS, PROVENANCE, GateVerdict, Provenance
 from tawt.errors import PrivacyError
 from tawt.files import whole_folder, write_sealed
 from tawt.privacy.verdict import REAL_PEOPLE
@@ -14,14 +14,14 @@ from tawt.seals import hashes_of
 from tawt.shell import shell_line
 from tawt.synthesis.refusals import Refusals
 
-Judge = Callable[[Path], Sequence[Verdict]]
+Judge = Callable[[Path], Sequence[GateVerdict]]
 """The folder of a set -> what each gate says of it."""
 
 
 def published_set(
     target: Path, make: Callable[[Path], None], about: dict[str, Any], judge: Judge, publish_anyway: Collection[str], *,
     key: str, refusals: Refusals,
-) -> Sequence[Verdict]:  # fmt: skip
+) -> Sequence[GateVerdict]:  # fmt: skip
     """Make a set aside, ask the gates, and publish it by a rename.
 
     Args:
@@ -69,12 +69,12 @@ def _write(folder: Path, about: dict[str, Any]) -> None:
     write_sealed(folder / PROVENANCE, told.model_dump(mode="json", exclude_unset=True))
 
 
-def _by_making(about: dict[str, Any]) -> Sequence[Verdict]:
+def _by_making(about: dict[str, Any]) -> Sequence[GateVerdict]:
     """Return what is known of a set without an attack: copies are real people, however few they are."""
     if about["control"] != "copies":
         return ()
-    return [Verdict(REAL_PEOPLE, False, "failed: each record is one of train under another id", "failed")]
+    return [GateVerdict(REAL_PEOPLE, False, "failed: each record is one of train under another id", "failed")]
 
 
-def _anyway(against: Sequence[Verdict]) -> str:
+def _anyway(against: Sequence[GateVerdict]) -> str:
     return " ".join(f"--publish-anyway {shell_line(one.gate)}" for one in against)

@@ -19,7 +19,7 @@ from tawt.dataset.reader import TripletDataset
 from tawt.dataset.records import Records
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.project import Project
-from tawt.synthesis.values import Told
+from tawt.synthesis.values import Meanings
 from tawt.transforms.units import Units
 
 _US_PER_YEAR = 8766 * US_PER_HOUR
@@ -89,7 +89,7 @@ class Rules:
         from_birth: bool = False,
     ) -> None:
         self.config, self.vocabulary, self.from_birth = config, vocabulary, from_birth
-        self.told = Told(vocabulary)
+        self.told = Meanings(vocabulary)
         self._descriptions = [text or "" for text in vocabulary.table()["description"].to_pylist()]
         wide = (-np.inf, np.inf)
         self.low, self.high = (np.array([ranges.get(code, wide)[i] for code in vocabulary.codes]) for i in (0, 1))

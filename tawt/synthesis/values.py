@@ -17,7 +17,7 @@ _DIGITS = range(2, 10)
 """Significant digits of a number that is told: as few as lead to its value again."""
 
 
-class Told:
+class Meanings:
     """What numbers and categories of a vocabulary stand for.
 
     Args:

@@ -18,7 +18,7 @@ from tawt.contracts.value_status import STATUS_NAMES
 from tawt.dataset.records import Records
 from tawt.files import write_json, write_parquet
 from tawt.machine import version_of
-from tawt.synthesis.values import Told
+from tawt.synthesis.values import Meanings
 from tawt.transforms.subject_hash import assign_splits
 
 SYNTHETIC = {b"synthetic": b"true"}
@@ -43,7 +43,7 @@ def first_id(real: Ints, most: int) -> int:
 
 
 def write_part(
-    folder: Path, name: str, records: Records, told: Told, shares: tuple[float, float, float], seed: int
+    folder: Path, name: str, records: Records, told: Meanings, shares: tuple[float, float, float], seed: int
 ) -> dict[str, list[int]]:
     """Write some records, by subject, into `data/SPLIT/NAME.parquet`, and return the subjects of each split.
 
@@ -65,7 +65,7 @@ def write_part(
     return subjects
 
 
-def as_events(records: Records, told: Told) -> pa.Table:
+def as_events(records: Records, told: Meanings) -> pa.Table:
     """Return records as rows of MEDS, in their order."""
     kind, status = records.data_type, records.value_status
     number = told.numbers(kind, records.value, status).astype(np.float32)
@@ -82,7 +82,7 @@ def as_events(records: Records, told: Told) -> pa.Table:
     return pa.table([pa.array(columns[one.name], one.type) for one in SCHEMA], schema=SCHEMA)
 
 
-def write_about(folder: Path, subjects: dict[str, list[int]], data_types: Iterable[int], told: Told) -> None:
+def write_about(folder: Path, subjects: dict[str, list[int]], data_types: Iterable[int], told: Meanings) -> None:
     """Write `metadata/`: the split of each subject, what each code is, and who made the dataset.
 
     Args:

@@ -19,7 +19,7 @@ from tawt.risks.records import Asking
 from tawt.sources.sql_file import read_sql
 from tawt.synthesis.continuations import as_events
 from tawt.synthesis.risk import Question, continue_records, simulate
-from tawt.synthesis.values import Told
+from tawt.synthesis.values import Meanings
 
 HOURS, KIND, OTHER, n = 24, 3, 1, 60
 TASK = """predicates:
@@ -65,7 +65,7 @@ def answered(begun, asked, kind, classes=(), hours=HOURS, most=1000):
     connection.execute("create schema events")
     connection.register("known_events", known)
     asking = Asking(connection, "known_events", labels_of(prompts, kind, classes), asked, n, "asked", PIPELINE)
-    events = as_events(continued, Told(vocabulary))
+    events = as_events(continued, Meanings(vocabulary))
     asking.add(0, continued, events, N)
     asking.resolve()
     return asking.answered, continued, events

@@ -17,7 +17,7 @@ import pytest
 import tawt
 from tawt.commands import generate as generate_module
 from tawt.config.train import PretrainConfig
-from tawt.contracts.synthetic import Verdict
+from tawt.contracts.synthetic import GateVerdict
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.records import OF_TRIPLETS, Records, joined
 from tawt.errors import CheckpointError, ConfigError, DatasetError, FileError, PrivacyError
@@ -26,7 +26,7 @@ from tawt.quality.workspace import check
 from tawt.synthesis import parts as parts_module
 from tawt.synthesis import source as source_module
 from tawt.synthesis.read import OfMeds, of_dataset, read_synthetic
-from tawt.synthesis.values import Told
+from tawt.synthesis.values import Meanings
 from tawt.synthesis.written import SCHEMA, data_files, write_about, write_part
 from tests.unit.conftest import Hospital
 
@@ -34,7 +34,7 @@ MODEL = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16}
 BATCHING = {"tokens_per_batch": 1024, "max_length": 256}
 TRAIN = {"max_steps": 4, "threads": 1, "validate_every": 0, "checkpoint_every": 4}
 ONE = {"threads": 1, "memory_limit": "500MB"}
-NO = Verdict("near copies", False, "some are", "failed")
+NO = GateVerdict("near copies", False, "some are", "failed")
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_real_records_written_and_read_are_the_same_triplets(work: Path, tmp_pat
     """Every data_type, token, status and moment of the hospital survives, numbers to the last bit."""
     dataset = open_dataset(work)
     real = joined(of_dataset(dataset).parts())
-    told = Told(dataset.vocabulary)
+    told = Meanings(dataset.vocabulary)
     known = real.data_type != 1
     real = in_order(real.keep(known & (real.value_status != 9)))
     subjects = write_part(tmp_path, "0", real, told, (0.8, 0.1, 0.1), 0)
@@ -259,10 +259,10 @@ def test_a_gate_refuses_unless_it_is_named(work: Path, request) -> None:
     umask = 0o027
     seen: list[bool] = []
 
-    def judge(folder: Path) -> list[Verdict]:
+    def judge(folder: Path) -> list[GateVerdict]:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700, "what nobody has judged yet, others do not see"
         seen.append((folder / "dataset" / "dataset.json").is_file() and (folder / "provenance.json").is_file())
-        return [Verdict("copies", False, "all are"), Verdict("distance", True)]
+        return [GateVerdict("copies", False, "all are"), GateVerdict("distance", True)]
 
     ask = {"control": "copies", "subjects": 12, "out": out, "judge": judge, **ONE}
     with pytest.raises(PrivacyError, match="copies") as error:
