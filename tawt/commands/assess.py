@@ -131,6 +131,7 @@ def assess(
     lacks: dict[str, str] = {}
     found_privacy = _attacked(asked, made_by, reference_run, curve, pairs, lacks) if privacy else None
     found_fidelity, learned = fidelity_of(asked, tasks, with_transformer, lacks) if fidelity else (None, ())
+    notes += [f"{line}." for line in found_fidelity.lost] if found_fidelity is not None else []
     lacks |= {name: "not asked for" for name, is_on in (("privacy", privacy), ("fidelity", fidelity)) if not is_on}
     found = Assessed(
         folder.resolve().name, _told(made_by, workspace, of_run), sizes, sides.chosen, found_fidelity, found_privacy,

@@ -45,6 +45,8 @@ class Fidelity:
     """Set -> metric -> its number: `synthetic`, `real`, then the controls."""
     worst: tuple[Worst, ...]
     """Data_types of the synthetic set, the farthest first."""
+    not_finite: Mapping[str, int] = field(default_factory=dict)
+    """Set, `test` too -> its numbers that are none or infinite, which no measure looks at."""
     portraits: Mapping[str, Portrait] = field(default_factory=dict)
     """What pictures are drawn of, of each set and of `test`; counts of few people are in it."""
     scores: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
@@ -56,6 +58,12 @@ class Fidelity:
         names = dict.fromkeys(name for of in self.sets.values() for name in of)
         return [name for name in names if any(of[name].value is not None for of in self.sets.values() if name in of)]
 
+    @property
+    def lost(self) -> list[str]:
+        """What no measure looked at, a line a set."""
+        return [f"{printable(name)}: {few(n)} numbers that are none or infinite are left out of all that is measured"
+                for name, n in self.not_finite.items() if n]  # fmt: skip
+
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON: what is not defined is null, with its reason beside it."""
         names = dict.fromkeys(name for of in self.sets.values() for name in of)
@@ -65,6 +73,7 @@ class Fidelity:
             "metrics": {name: {"title": (one := metric_of(name)).title, "better": one.better} for name in names},
             "sets": {name: {metric: asdict(one) for metric, one in of.items()} for name, of in self.sets.items()},
             "worst": [asdict(one) for one in self.worst],
+            "not_finite": {name: few(n) for name, n in self.not_finite.items()},
         }
 
     def render(self, metrics: Sequence[str] | None = None, names: Mapping[str, str] | None = None) -> Table:
@@ -101,7 +110,7 @@ class Fidelity:
         return printed([*self.sets], lambda names: self.render(metrics, names), width, self.notes(metrics))
 
     def notes(self, metrics: Sequence[str] | None = None) -> list[str]:
-        """Return why numbers or intervals are missing, a line for what is alike.
+        """Return why numbers or intervals are missing, a line for what is alike, and what was left out.
 
         Args:
             metrics: Names; None = all, those that no set has a number of among them.
@@ -113,4 +122,4 @@ class Fidelity:
             for name in wanted:
                 if name in measures and (why := measures[name].reason):
                     of.setdefault((printable(set_name), why), []).append(metric_of(name).title)
-        return [f"{joined([name, *titles])}: {why}" for (name, why), titles in of.items()]
+        return [f"{joined([name, *titles])}: {why}" for (name, why), titles in of.items()] + self.lost

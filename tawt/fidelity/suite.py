@@ -138,7 +138,9 @@ def judge(
                 found[name] |= {f"{one}:{title}": measure for one, measure in learned.items()}
     bounded = {name: {one: metric_of(one).bounded(x) for one, x in of.items()} for name, of in found.items()}
     portraits = {name: one.portrait for name, one in seen.items()}
-    return Fidelity(n, bounded, _worst(real.portrait, seen[SYNTHETIC].portrait, within), portraits, scores)
+    not_finite = {name: int(one.values.not_finite.sum()) for name, one in portraits.items()}
+    worst = _worst(real.portrait, seen[SYNTHETIC].portrait, within)
+    return Fidelity(n, bounded, worst, not_finite, portraits, scores)
 
 
 def _held(controls: Mapping[str, Cohort]) -> Mapping[str, Cohort]:

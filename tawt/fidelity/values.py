@@ -31,6 +31,8 @@ class Values:
     """Tokens, by data_type."""
     status: Floats
     """`(g, v, 10)`, rows."""
+    not_finite: Floats
+    """`(g,)`, numbers that are none or infinite: no measure looks at them."""
 
 
 def values_of(piece: Records, group: Ints, n_types: int) -> Values:
@@ -45,10 +47,12 @@ def values_of(piece: Records, group: Ints, n_types: int) -> Values:
     numbers, _ = numbers_of(piece)
     named = piece.value_status == ValueStatus.CATEGORY
     cell = cells_of(piece, group, n_types) * n + piece.value_status
+    lost = group[piece.subject[piece.has_number & ~numbers]]
     return Values(
         distributions_of(piece, numbers, kind[numbers], piece.value[numbers], group),
         distributions_of(piece, named, kind[named], piece.value_token[named], group),
         np.bincount(cell, minlength=N_GROUPS * n_types * n).reshape(N_GROUPS, n_types, n).astype(np.float64),
+        np.bincount(lost, minlength=N_GROUPS).astype(np.float64),
     )
 
 

@@ -242,3 +242,22 @@ def test_what_cannot_be_judged_is_named(of, what):
     real = toy.mixed(30, 1)
     with pytest.raises(TawtError, match=what):
         judge(real, real, real, **({"n_types": 12, "models": ()} | of))
+
+
+def test_numbers_that_are_none_or_infinite_are_counted_and_told():
+    """By set, of few as of few; what is measured of the others' numbers is a number still."""
+    real, ceiling, other = (toy.oracle(120, seed).records for seed in (1, 2, 3))
+    rows = np.flatnonzero(other.has_number)[::50]
+    value = other.value.copy()
+    value[rows] = np.resize([np.nan, np.inf, -np.inf], len(rows))
+    few = ceiling.value.copy()
+    few[np.flatnonzero(ceiling.has_number)[:3]] = np.nan
+    found = judge(
+        replace(other, value=value), real, replace(ceiling, value=few), n_types=toy.N_TYPES, models=(), most_paired=5
+    )
+    assert len(rows) > 10 and found.not_finite == {"test": 0, "synthetic": len(rows), "real": 3}
+    text, told = found.text(), found.to_json()
+    assert f"synthetic: {len(rows):,} numbers that are none or infinite" in text and "real: <11 numbers" in text
+    assert told["not_finite"] == {"test": "0", "synthetic": f"{len(rows):,}", "real": "<11"} and "test:" not in text
+    measured = ("ks", "w1", "autocorrelation", "variogram", "correlation", "mmd", "precision")
+    assert all(found.sets["synthetic"][name].value is not None for name in measured)
