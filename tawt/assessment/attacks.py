@@ -167,7 +167,7 @@ def over_people(sets: Attacked, refitted: Sequence[str], vocabulary: Vocabulary,
 
 def gates(said: SetVerdict) -> list[GateVerdict]:
     """Return what travels with a set: each gate by its name, and what it found in words."""
-    return [GateVerdict(gate.name, gate.outcome != "failed", in_words(gate, said), gate.outcome) for gate in said.gates]
+    return [GateVerdict(gate.name, gate.outcome, in_words(gate, said)) for gate in said.gates]
 
 
 def in_words(gate: Gate, said: SetVerdict) -> str:

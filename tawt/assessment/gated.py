@@ -29,7 +29,7 @@ def judged(dataset: TripletDataset, synthetic: Cohort) -> Sequence[GateVerdict]:
     """Make the attacks on a set, and return what each gate says."""
     sides = sides_of(dataset, MOST)
     if not min(sides.test.n_subjects, sides.reference.n_subjects):
-        return [GateVerdict("privacy", True, "cannot tell: nobody is held out to compare with", CANNOT_TELL)]
+        return [GateVerdict("privacy", "cannot tell", "cannot tell: nobody is held out to compare with")]
     sets = seen(sides, some(synthetic, MOST))
     found = assess(sets.train, sets.test, sets.synthetic, sets.reference, sets.n, n_draws=_DRAWS)
     return gates(verdict(found))

@@ -98,6 +98,7 @@ def no_better(losses: Losses, took_steps: bool) -> Iterator[str]:
     help_ = "more records"
     if took_steps:
         help_ = "fewer steps, more records or `--set train.keep_best=3 --set train.final=best`"
+    tuning.pop("kl", None)  # no prediction: what a latent costs
     if above := [f"`{part}`" for part, (loss, trivial) in tuning.items() if loss >= trivial]:
         yield f"on tuning {', '.join(above)} ended no better than the trivial baseline; {help_} may help"
     if worse := [part for part, (loss, _) in tuning.items() if part in start and loss >= start[part]]:

@@ -124,7 +124,10 @@ def assess(
     if dry_run:
         return AssessResult(target, sizes, sides.chosen)
     if sides.tuned and made_by is not None and made_by.run is not None:
-        notes.append("Tuning chose the weights of the run: as a reference it is a little nearer to the set.")
+        notes.append(
+            "Tuning is among the people it is held to: where it chose the weights of the run (`train.final: best`), "
+            "it is a little nearer to the set."
+        )
     controls = {name: control(name, sides.train, own.n_subjects, dataset.vocabulary, seed) for name in CONTROLS}
     label = partial(_label, workspace, folder)
     asked = Asked(workspace, folder, dataset, sides, own, controls, of_run, device, seed, tell, label)

@@ -39,6 +39,7 @@ from tawt.pipeline.run import make
 from tawt.pipeline.undone import Asked
 from tawt.pipeline.workspace import open_workspace, write_records
 from tawt.places import real, remove
+from tawt.privacy.verdict import hold_gates
 from tawt.project import asset
 from tawt.runs.find import find_run
 from tawt.synthesis.conditions import asked
@@ -152,6 +153,8 @@ def generate(
     tell = report if report is not None else lambda event: None
     wanted = _numbers(subjects, numbers)
     _hold_source(run, control, prior)
+    if judge is None:
+        hold_gates(publish_anyway)
     parts = target.with_name(f".{target.name}.parts")
     in_use = ConfigError(str(target), "is being written by another process, expected to write it alone",
                          "wait for it, or choose another with `--out DIR`")  # fmt: skip

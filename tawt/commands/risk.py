@@ -175,6 +175,9 @@ def risk(
         if out is not None:
             hold_names(target, [RECORD, TABLE, *(f"{name}.parquet" for name in METHODS)])
         held = dataset.split(split)
+        if split == "train":
+            what = "the run learned from these subjects: what it says of them is remembered as well as foretold"
+            tell({"event": "note", "text": what})
         labels = labels.rows(np.isin(labels.subject_id, held.subject_ids) & ~labels.without)
         if only is not None and only < len(labels):
             labels = labels.rows(np.sort(np.random.default_rng(seed).permutation(len(labels))[:only]))

@@ -40,12 +40,15 @@ class GateVerdict:
 
     gate: str
     """Its name."""
-    passed: StrictBool
-    """Whether the set may be published by it."""
+    outcome: Outcome
+    """`passed`, `failed`, or `cannot tell`: so few people do not say, and the set is not refused for it."""
     text: str = ""
     """Why."""
-    outcome: Outcome | Literal[""] = ""
-    """`passed`, `failed`, or `cannot tell`: so few people do not say, and the set is not refused for it."""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the set is not to be published by it."""
+        return self.outcome == "failed"
 
 
 class Broken(Section):

@@ -16,6 +16,7 @@ from rich.table import Table as RichTable
 
 from tawt.contracts.cells import few
 from tawt.contracts.synthetic import Outcome
+from tawt.errors import ConfigError, nearest
 from tawt.privacy.canaries import BY_CHANCE
 from tawt.privacy.found import Found, missing
 from tawt.privacy.membership import RATES, Attack, enough_for, safe_rate
@@ -94,6 +95,28 @@ class SetVerdict:
             bound = f"{'at least' if gate.is_least else 'at most'} {gate.bound:.3g}"
             table.add_row(gate.name, gate.found.text(), bound, few(gate.n), gate.outcome + enough)
         return table
+
+
+GATES = (
+    "DCR share", "NNDR to train / to test, 5th percentile", "NNAAR", "near copies", REAL_PEOPLE,
+    "exposure of canaries, bits",
+)  # fmt: skip
+GATES_OF_SEVERAL = "membership by", "attributes from the nearest"
+"""Beginnings of the names of others."""
+
+
+def hold_gates(names: Iterable[str]) -> None:
+    """Hold that gates are there.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    for name in names:
+        one_of = any(name == one or name.startswith(f"{one}, ") for one in GATES)
+        if not one_of and not name.startswith(GATES_OF_SEVERAL):
+            several = [f"{one} ..." for one in GATES_OF_SEVERAL]
+            raise ConfigError(f"--publish-anyway {name}", "is no gate, expected one of those that `tawt assess` tells",
+                              nearest(name, [*GATES, *several]))  # fmt: skip
 
 
 def verdict(assessments: Assessment | Sequence[Assessment]) -> SetVerdict:

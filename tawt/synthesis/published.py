@@ -42,7 +42,7 @@ def published_set(
         about = about | {"files": files}
         _write(aside, about | {"verdicts": [], "published": False})
         verdicts = [*{one.gate: one for one in (*judge(aside), *_by_making(about))}.values()]
-        refused = [one for one in verdicts if not one.passed]
+        refused = [one for one in verdicts if one.refuses]
         if against := [one for one in refused if one.gate not in publish_anyway]:
             untold = ""
             try:
@@ -73,7 +73,7 @@ def _by_making(about: dict[str, Any]) -> Sequence[GateVerdict]:
     """Return what is known of a set without an attack: copies are real people, however few they are."""
     if about["control"] != "copies":
         return ()
-    return [GateVerdict(REAL_PEOPLE, False, "failed: each record is one of train under another id", "failed")]
+    return [GateVerdict(REAL_PEOPLE, "failed", "failed: each record is one of train under another id")]
 
 
 def _anyway(against: Sequence[GateVerdict]) -> str:

@@ -61,7 +61,9 @@ def markov(work: Path) -> Path:
     said: list[dict] = []
     ask = {"control": "markov", "subjects": 40, "out": work.parent / ODD, "seed": 3, "report": said.append}
     made = tawt.generate(work, **ask, **ONE)
-    assert {one.outcome for one in made.verdicts} <= {"passed", "cannot tell"} and all(x.passed for x in made.verdicts)
+    assert {one.outcome for one in made.verdicts} <= {"passed", "cannot tell"} and not any(
+        x.refuses for x in made.verdicts
+    )
     assert any("this is no pass" in one.get("text", "") for one in said), "that nobody can tell is said aloud"
     return made.folder
 
@@ -205,7 +207,7 @@ def test_a_set_of_another_generator_is_judged(work: Path, markov: Path, tmp_path
 def test_few_people_tell_nothing_and_are_not_told(work: Path, tmp_path: Path) -> None:
     """Seven records: no pass, no fidelity, and the number seven is nowhere."""
     made = tawt.generate(work, control="markov", subjects=7, out=tmp_path / "seven", **ONE)
-    assert all(one.passed for one in made.verdicts) and any(one.outcome == "cannot tell" for one in made.verdicts)
+    assert not any(one.refuses for one in made.verdicts) and any(one.outcome == "cannot tell" for one in made.verdicts)
     result = tawt.assess(made.folder, work)
     told = json.loads((result.folder / "assessment.json").read_text())
     assert told["sizes"]["synthetic"] == "<11" and told["outcome"] == "cannot tell" and told["fidelity"] is None

@@ -34,7 +34,7 @@ MODEL = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16}
 BATCHING = {"tokens_per_batch": 1024, "max_length": 256}
 TRAIN = {"max_steps": 4, "threads": 1, "validate_every": 0, "checkpoint_every": 4}
 ONE = {"threads": 1, "memory_limit": "500MB"}
-NO = GateVerdict("near copies", False, "some are", "failed")
+NO = GateVerdict("near copies", "failed", "some are")
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +262,7 @@ def test_a_gate_refuses_unless_it_is_named(work: Path, request) -> None:
     def judge(folder: Path) -> list[GateVerdict]:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700, "what nobody has judged yet, others do not see"
         seen.append((folder / "dataset" / "dataset.json").is_file() and (folder / "provenance.json").is_file())
-        return [GateVerdict("copies", False, "all are"), GateVerdict("distance", True)]
+        return [GateVerdict("copies", "failed", "all are"), GateVerdict("distance", "passed")]
 
     ask = {"control": "copies", "subjects": 12, "out": out, "judge": judge, **ONE}
     with pytest.raises(PrivacyError, match="copies") as error:
@@ -306,6 +306,18 @@ def test_a_set_tells_how_many_were_refused_before(work: Path, tmp_path: Path) ->
     with pytest.raises(PrivacyError, match="could not be noted"):
         tawt.generate(work, **ask, seed=5, out=tmp_path / "no", judge=lambda folder: [NO])
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".no.p")]
+
+
+@pytest.mark.parametrize("gate", ["nogate", "copies", "Near copies"])
+def test_a_gate_that_is_none_is_refused_before_anything_is_drawn(work: Path, tmp_path: Path, gate: str) -> None:
+    """A misspelt `--publish-anyway` is told at once, also by a dry run."""
+    for dry_run in (True, False):
+        with pytest.raises(ConfigError, match="is no gate") as error:
+            tawt.generate(
+                work, control="markov", subjects=5, out=tmp_path / "no", publish_anyway=[gate], dry_run=dry_run
+            )
+        assert "near copies" in error.value.hint
+    assert not list(tmp_path.iterdir())
 
 
 def test_of_copies_no_count_of_few_is_told(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from tawt.privacy.curve import attacked, curve, fitted
 from tawt.privacy.found import Found, more, share
 from tawt.privacy.people import People, people_of
 from tawt.privacy.suite import assess
-from tawt.privacy.verdict import gate, verdict
+from tawt.privacy.verdict import gate, hold_gates, verdict
 from tests import toy
 
 N = 800
@@ -216,3 +216,17 @@ def test_what_does_not_fit_is_refused(toys):
         People(toys["train"].features[:5], toys["train"].traces)
     with pytest.raises(ContractError, match="columns"):
         assess(People(np.zeros((50, 3))), People(np.zeros((50, 3))), People(np.zeros((50, 4))), n_draws=1)
+
+
+def test_every_gate_that_is_told_can_be_named():
+    """Names that `generate` takes are those that a verdict tells, of one space and of several; others are none."""
+    sides = [toy.oracle(60, seed).records for seed in range(4)]
+    describe = summary_of(sides[3]).of
+    people = [people_of(one, describe, (1, 2)) for one in sides]
+    several = [assess(*people, n=60), assess(*people, n=60, space="embeddings")]
+    told = [gate.name for gate in verdict(several).gates]
+    assert len(told) > 12
+    hold_gates(told)
+    for name in ("copies", "NNAARs", ""):
+        with pytest.raises(ConfigError, match="is no gate"):
+            hold_gates([name])

@@ -24,7 +24,7 @@ ABOUT = {
     "n_rejected": None, "n_dropped": 0, "n_clipped": 3, "dataset": "b" * 16,
     "raw": {"births": {"events": 0, "of_events": 0, "records": 0, "of_records": 40, "repair": "drop_event", "rate": 0.0},
             "few": {"repair": "clip", "few": True}},
-    "verdicts": [{"gate": "near copies", "passed": True, "text": "", "outcome": "cannot tell"}], "published": True,
+    "verdicts": [{"gate": "near copies", "text": "", "outcome": "cannot tell"}], "published": True,
     "published_anyway": [], "refused_before": 0, "outcome": "cannot tell", "held_to": ["c" * 16],
 }  # fmt: skip
 PATHS = {
@@ -32,11 +32,11 @@ PATHS = {
 }
 WRONG: dict[str, dict[str, Any]] = {
     "verdicts": {"verdicts": 5}, "a verdict is text": {"verdicts": ["x"]}, "a verdict is empty": {"verdicts": [{}]},
-    "a verdict without its gate": {"verdicts": [{"outcome": "failed", "passed": False}]},
-    "a gate is a list": {"verdicts": [{"gate": [1], "passed": False, "outcome": "failed"}]},
-    "a verdict of a fourth kind": {"verdicts": [{"gate": "x", "passed": True, "outcome": "maybe"}]},
-    "a verdict with more": {"verdicts": [{"gate": "x", "passed": True, "more": 1}]},
-    "passed is text": {"verdicts": [{"gate": "x", "passed": "no"}]},
+    "a verdict without its gate": {"verdicts": [{"outcome": "failed"}]},
+    "a gate is a list": {"verdicts": [{"gate": [1], "outcome": "failed"}]},
+    "a verdict of a fourth kind": {"verdicts": [{"gate": "x", "outcome": "maybe"}]},
+    "a verdict with more": {"verdicts": [{"gate": "x", "outcome": "passed", "more": 1}]},
+    "an outcome that is none": {"verdicts": [{"gate": "x", "outcome": "no"}]},
     "held_to": {"held_to": 5}, "held_to lists": {"held_to": [[1]]}, "held_to text": {"held_to": "abc"},
     "few": {"n_train": 3}, "nobody": {"n_train": 0}, "negative": {"n_train": -5}, "truth": {"n_train": True},
     "more than there are": {"n_train": 10**30}, "number as text": {"n_train": "150"}, "half": {"n_train": 150.5},
