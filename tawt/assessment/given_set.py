@@ -20,6 +20,8 @@ class Given:
     """What it says of itself; None of a set of another generator."""
     records: OfDataset | OfMeds
     """In the vocabulary of the real records."""
+    of_others: bool
+    """Whether it says that it was learned from others than the real people here, or in another vocabulary."""
 
 
 def given_set(folder: Path, dataset: TripletDataset) -> Given:
@@ -36,4 +38,9 @@ def given_set(folder: Path, dataset: TripletDataset) -> Given:
     provenance = hold_synthetic(folder)
     records = read_synthetic(folder, dataset)
     hold_no_own(folder, records, dataset)
-    return Given(provenance, records)
+    return Given(provenance, records, provenance is not None and not _is_of(provenance, dataset))
+
+
+def _is_of(provenance: Provenance, dataset: TripletDataset) -> bool:
+    here = dataset.split("train").fingerprint(), dataset.vocabulary.sha256
+    return (provenance.dataset, provenance.vocabulary) == here

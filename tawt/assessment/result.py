@@ -49,16 +49,23 @@ class Assessed:
     """What -> why not."""
     notes: tuple[str, ...] = ()
     """What else is to be known."""
+    failed_before: tuple[str, ...] = ()
+    """Gates that failed when others were asked, by its provenance: they have failed."""
+    of_others: bool = False
+    """Whether it was learned from others than the real ones: then nobody here can be attacked."""
 
     @property
     def outcome(self) -> Outcome | None:
-        """Of the gates of privacy."""
+        """Of the gates of privacy, and of those that failed before."""
+        if self.failed_before:
+            return "failed"
         return self.privacy.verdict.outcome if self.privacy is not None else None
 
     def to_json(self) -> dict[str, Any]:
         """Return what may be told as JSON."""
         return {
             "format": FORMAT, "set": self.name, "made_by": dict(self.made_by), "outcome": self.outcome,
+            "failed_before": list(self.failed_before), "of_others": self.of_others,
             "verdict": self.verdict, "sizes": {name: few(n) for name, n in self.sizes.items()}, "real": self.chosen,
             "privacy": self.privacy and self.privacy.to_json(), "fidelity": self.fidelity and self.fidelity.to_json(),
             "tasks": list(self.tasks), "not_measured": dict(self.not_measured), "notes": list(self.notes),
@@ -66,8 +73,8 @@ class Assessed:
 
     @property
     def verdict(self) -> list[str]:
-        """Sentences: may it be handed on, and is it like real records?"""
-        return [*self._of_privacy(), *self._of_fidelity()]
+        """Sentences: what is known of it before, may it be handed on, and is it like real records?"""
+        return [*self._of_provenance(), *self._of_privacy(), *self._of_fidelity()]
 
     def text(self, width: int = 160) -> str:
         """Return all of it as plain text."""
@@ -87,6 +94,19 @@ class Assessed:
             parts += [f"  {name}: {printable(why)}" for name, why in self.not_measured.items()]
         parts += [printable(note) for note in self.notes]
         return "\n".join(parts).rstrip() + "\n"
+
+    def _of_provenance(self) -> list[str]:
+        said = []
+        if self.made_by.get("control") == "copies":
+            said.append("By its provenance it is `--control copies`: each record is a real one under another id. It "
+                        "must not be handed on.")  # fmt: skip
+        if self.failed_before:
+            said.append(f"By its provenance it has failed {_listed(self.failed_before)}. It must not be handed on, "
+                        "whatever others who are asked now tell.")  # fmt: skip
+        if self.of_others:
+            said.append("It was learned from others than the real people here: it is compared with these, and nothing "
+                        "is told of whom it gives away.")  # fmt: skip
+        return said
 
     def _of_privacy(self) -> list[str]:
         if self.privacy is None:

@@ -19,7 +19,7 @@ from tawt.assessment.smaller import Smaller, smaller_of
 from tawt.commands.carried import place_for
 from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.contracts.synthetic import ASSESSMENT, PROVENANCE, SYNTHETIC_SETS, Provenance
-from tawt.dataset.reader import TripletDataset, open_dataset
+from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError, DatasetError
 from tawt.files import write_sealed, write_text
 from tawt.pipeline.fresh import hold_fresh
@@ -85,7 +85,8 @@ def assess(
         with_transformer: Whether a small transformer learns to tell the sets apart, too.
         privacy: Whether it is attacked.
         seed: Of who is drawn.
-        out: A folder; default SYNTHETIC/assessment.
+        out: A folder; default SYNTHETIC/assessment. A set that was learned from others than the people of the workspace
+            is compared with them in a folder of its own alone, without attacks.
         device: auto, cpu, cuda or cuda:N, for the run.
         stale_ok: Also beside a dataset that is older than what it was made from.
         dry_run: Hold what is asked, and measure nothing.
@@ -93,7 +94,7 @@ def assess(
 
     Raises:
         CheckpointError: A run is absent or broken, or has another vocabulary.
-        ConfigError: What is asked does not hold, or the set is real.
+        ConfigError: What is asked does not hold, or the set is real, or was learned from others and no folder is given.
         DatasetError: A dataset is absent, broken or empty, or knows none of the codes.
         StaleError: The dataset is older than what it was made from.
     """
@@ -115,7 +116,10 @@ def assess(
     pairs = [smaller_of(one, dataset, sides) for one in smaller]
     given = given_set(folder, dataset)
     made_by, notes = given.provenance, _hold_set(folder, given)
-    notes += _of_provenance(made_by, sides, dataset)
+    notes += _of_provenance(given, sides)
+    if given.of_others:
+        _hold_apart(folder, target, workspace, fidelity)
+        privacy = False
     own = some(given.records, n, seed)
     sizes = {
         "synthetic": own.n_subjects, "train": sides.train.n_subjects, "test": sides.test.n_subjects,
@@ -123,7 +127,7 @@ def assess(
     }  # fmt: skip
     if dry_run:
         return AssessResult(target, sizes, sides.chosen)
-    if sides.tuned and made_by is not None and made_by.run is not None:
+    if sides.tuned and not given.of_others and made_by is not None and made_by.run is not None:
         notes.append(
             "Tuning is among the people it is held to: where it chose the weights of the run (`train.final: best`), "
             "it is a little nearer to the set."
@@ -136,9 +140,11 @@ def assess(
     found_fidelity, learned = fidelity_of(asked, tasks, with_transformer, lacks) if fidelity else (None, ())
     notes += [f"{line}." for line in found_fidelity.lost] if found_fidelity is not None else []
     lacks |= {name: "not asked for" for name, is_on in (("privacy", privacy), ("fidelity", fidelity)) if not is_on}
+    if given.of_others:
+        lacks["privacy"] = "it was learned from others: attacks on the people here say nothing of them"
     found = Assessed(
         folder.resolve().name, _told(made_by, workspace, of_run), sizes, sides.chosen, found_fidelity, found_privacy,
-        learned, lacks, tuple(notes),
+        learned, lacks, tuple(notes), _failed(made_by), given.of_others,
     )  # fmt: skip
     with published(target, RECORD) as aside:
         write_sealed(aside / RECORD, found.to_json())
@@ -206,16 +212,32 @@ def _hold_set(folder: Path, given: Given) -> list[str]:
     return notes
 
 
-def _of_provenance(made_by: Provenance | None, sides: Sides, dataset: TripletDataset) -> list[str]:
+def _hold_apart(folder: Path, target: Path, workspace: Path, fidelity: bool) -> None:
+    """Let a set that was learned from others be compared alone, where it overwrites nothing that is known of it."""
+    if real(target) == real(folder) / ASSESSMENT:
+        raise ConfigError(
+            str(folder), f"was learned from others than the people of {workspace}, or in another vocabulary, expected "
+            "the workspace that it is of",
+            "give that one, with `--run` where the run was of another; `--out DIR` compares it with these people, "
+            "without attacks",
+        )  # fmt: skip
+    if not fidelity:
+        raise ConfigError("--no-fidelity", "leaves nothing to measure of a set that was learned from others, expected "
+                          "a comparison", "leave it out")  # fmt: skip
+
+
+def _failed(made_by: Provenance | None) -> tuple[str, ...]:
+    return tuple(one.gate for one in made_by.verdicts if one.outcome == "failed") if made_by is not None else ()
+
+
+def _of_provenance(given: Given, sides: Sides) -> list[str]:
+    made_by = given.provenance
     if made_by is None:
         return ["It has no provenance: it is taken to be learned from all of train, and from nobody else."]
-    notes = []
-    if made_by.n_train not in (None, sides.n_train):
-        notes.append("By its provenance it was learned from another number of people than train has: who were none of "
-                     "them are attacked as if they were.")  # fmt: skip
-    if made_by.vocabulary != dataset.vocabulary.sha256:
-        notes.append("It was made in another vocabulary, and is read into this one.")
-    return notes
+    if given.of_others or made_by.n_train in (None, sides.n_train):
+        return []
+    return ["By its provenance it was learned from another number of people than train has: who were none of them are "
+            "attacked as if they were."]  # fmt: skip
 
 
 def _told(made_by: Provenance | None, workspace: Path, run: Path | None) -> dict[str, Any]:

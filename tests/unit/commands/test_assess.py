@@ -335,10 +335,43 @@ def test_a_set_that_was_changed_is_not_judged_and_what_failed_has_failed(
         tawt.generate(work, control="copies", subjects=40, out=copies, **ONE)
     names = [name.strip("`'") for name in re.findall(r"--publish-anyway ('[^']*'|\S+)", error.value.hint)]
     tawt.generate(work, control="copies", subjects=40, out=copies, publish_anyway=names, **ONE)
-    assert tawt.assess(copies, work, fidelity=False, n=5).found.outcome != "failed", "the case is not met"
+    again = tawt.assess(copies, work, fidelity=False, n=5)
+    assert again.found.privacy.verdict.outcome != "failed", "the case is not met"
     told = json.loads((copies / "provenance.json").read_text())
     assert told["outcome"] == "failed"
     assert {one["gate"] for one in told["verdicts"] if one["outcome"] == "failed"} == set(names)
+    said = json.loads((again.folder / "assessment.json").read_text())
+    assert said["outcome"] == "failed" and set(said["failed_before"]) == set(names)
+    text, page = (again.folder / "assessment.txt").read_text(), (again.folder / "report.html").read_text()
+    for told in ("\n".join(said["verdict"]), text, page):
+        is_copies, has_failed, now = (told.index(what) for what in ("control copies", "has failed", "Nobody can tell"))
+        assert is_copies < has_failed < now and all(name in told[has_failed:now] for name in names)
+    assert 'class="verdict failed"' in page
+
+
+def test_a_set_that_was_learned_from_others_is_compared_with_them_and_no_more(
+    work: Path, markov: Path, tmp_path: Path
+) -> None:
+    """It overwrites nothing that is known of it, attacks nobody and gets no verdict; it is compared apart, and that is said."""
+    write_hospital(tmp_path / "raw", n_subjects=100, seed=8)
+    tawt.ingest(tmp_path / "raw", "demo", tmp_path / "w", settings=("splits.held_out=0.3", "splits.train=0.4",
+                "splits.tuning=0.3"), **ONE)  # fmt: skip
+    tawt.build_vocab(tmp_path / "w", **ONE)
+    tawt.assess(markov, work, fidelity=False)
+    held = [markov / "provenance.json", *sorted((markov / "assessment").iterdir())]
+    before = [path.read_bytes() for path in held]
+    for said, ask in (
+        ("was learned from others", {}),
+        ("was learned from others", {"out": markov / "assessment", "dry_run": True}),
+        ("leaves nothing to measure", {"out": tmp_path / "no", "fidelity": False}),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            tawt.assess(markov, tmp_path / "w", **ask)
+    result = tawt.assess(markov, tmp_path / "w", with_transformer=False, out=tmp_path / "said")
+    assert [path.read_bytes() for path in held] == before
+    assert result.found.fidelity is not None and result.found.privacy is None and result.found.outcome is None
+    assert "learned from others" in result.found.not_measured["privacy"] + result.found.verdict[0]
+    assert "It was learned from others" in (result.folder / "report.html").read_text()
 
 
 def test_a_smaller_set_comes_in_by_the_same_door(work: Path, markov: Path, tmp_path: Path) -> None:
