@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tawt.assessment.likeness import is_near
 from tawt.assessment.pictures import (
     Picture,
     of_curve,
@@ -17,7 +18,7 @@ from tawt.assessment.pictures import (
     ranges,
     series,
 )  # fmt: skip
-from tawt.assessment.result import NAMES, Assessed, is_near
+from tawt.assessment.result import NAMES, Assessed, reasons
 from tawt.assessment.svg import text
 from tawt.contracts.cells import few
 from tawt.dataset.vocabulary import Vocabulary
@@ -111,6 +112,7 @@ def _fidelity(found: Assessed, vocabulary: Vocabulary) -> Iterable[str]:
     yield legend
     yield from (f'<figure class="whole">{one.plot.render()}</figure>' for one in ranges(fidelity))
     yield _numbers(fidelity)
+    yield from (f"<p class='quiet'>{text(why)}</p>" for why in reasons(fidelity))
     yield from _utility(found, fidelity)
     yield "<h3>Records</h3>"
     yield _legend(
@@ -125,10 +127,12 @@ def _numbers(fidelity: Fidelity) -> str:
     rows = []
     for name in names:
         measures = [of.get(name) for of in fidelity.sets.values()]
-        near = is_near(name, *(fidelity.sets[of].get(name) for of in (SYNTHETIC, CEILING)))
+        pair = [fidelity.sets[of].get(name) for of in (SYNTHETIC, CEILING)]
+        near, is_there = is_near(name, *pair), all(one and one.value is not None for one in pair)
+        said = "as real" if near else "apart" if is_there else "cannot tell"
         metric = metric_of(name)
         rows.append(_row(metric.title, [metric.better, *map(_measure, measures)], "passed" if near else "open",
-                         f'<td class="outcome">{"as real" if near else "apart"}</td>'))  # fmt: skip
+                         f'<td class="outcome">{said}</td>'))  # fmt: skip
     heads = ["measure", "", "best", *(NAMES.get(name, name) for name in fidelity.sets)]
     return f"<details><summary>All of them as numbers</summary>{_table(heads, rows)}</details>"
 

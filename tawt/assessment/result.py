@@ -10,12 +10,11 @@ from typing import Any
 from rich.table import Table
 
 from tawt.assessment.attacks import Privacy
+from tawt.assessment.likeness import likeness
 from tawt.contracts.cells import few
 from tawt.contracts.synthetic import Outcome
 from tawt.errors import printable
 from tawt.evaluation.printed import printed
-from tawt.fidelity.groups import Measure
-from tawt.fidelity.metrics import metric_of
 from tawt.fidelity.report import Fidelity
 from tawt.fidelity.suite import CEILING, SYNTHETIC
 
@@ -23,8 +22,6 @@ FORMAT = "tawt.assessment/1"
 """What the JSON names as its format."""
 NAMES = {SYNTHETIC: "synthetic", CEILING: "other real ones"}
 """What sets are called in tables and pictures; controls by their own names."""
-_WITHIN, _NAMED = 0.03, 5
-_TOLD = ("prevalence", "cooccurrence", "sequence", "discriminator_boosted", "discriminator_logistic")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +85,7 @@ class Assessed:
                 parts += ["", f"{name}:", _printed(curve.render(), width)]
             parts.append("")
         if self.fidelity is not None:
-            parts += [_printed(self.fidelity.render(), width), *_reasons(self.fidelity), ""]
+            parts += [_printed(self.fidelity.render(), width), *reasons(self.fidelity), ""]
         if self.not_measured:
             parts.append("Not measured:")
             parts += [f"  {name}: {printable(why)}" for name, why in self.not_measured.items()]
@@ -127,39 +124,14 @@ class Assessed:
     def _of_fidelity(self) -> list[str]:
         if self.fidelity is None:
             return ["Whether it is like real records was not judged."]
-        own, real = (self.fidelity.sets[name] for name in (SYNTHETIC, CEILING))
-        shown = [name for name in self.fidelity.metrics if value(real.get(name)) != "-" and ":" not in name]
-        near = [name for name in shown if is_near(name, own.get(name), real.get(name))]
-        far = [metric_of(name).title for name in shown if name not in near]
-        apart = [f"It is farther in {'; '.join(far[:_NAMED])}" + ("." if len(far) <= _NAMED else "; and others.")]
-        several = [f"{metric_of(name).title} {value(own.get(name))} (other real ones {value(real.get(name))})"
-                   for name in _TOLD if name in own and own[name].value is not None]  # fmt: skip
-        return [f"As far as {len(near)} of {len(shown)} measures go, it is as like the real test set as other real "
-                f"people are, or within {_WITHIN} of it: {', '.join(several)}.", *(apart if far else [])]  # fmt: skip
-
-
-def is_near(name: str, own: Measure | None, real: Measure | None) -> bool:
-    """Return whether a number is as good as that of other real people, within .03, or within their interval."""
-    if own is None or real is None or own.value is None or real.value is None:
-        return False
-    better = metric_of(name).better
-    worse = {
-        "1": real.value - own.value, "0": own.value - real.value, "0.5": abs(own.value - 0.5) - abs(real.value - 0.5),
-        "real": abs(own.value - real.value),
-    }[better]  # fmt: skip
-    return worse <= _WITHIN or (real.low is not None and real.high is not None and real.low <= own.value <= real.high)
-
-
-def value(one: Measure | None) -> str:
-    """Return a number as a sentence tells it."""
-    return "-" if one is None or one.value is None else f"{one.value:.3f}"
+        return likeness(self.fidelity)
 
 
 def _printed(table: Table, width: int) -> str:
     return printed([], lambda names: table, width).rstrip()
 
 
-def _reasons(fidelity: Fidelity) -> list[str]:
+def reasons(fidelity: Fidelity) -> list[str]:
     """Return why numbers or intervals are missing, and of how many."""
     found = Counter(one.reason for of in fidelity.sets.values() for one in of.values() if one.reason)
     return [f"{n:,} numbers: {why}" for why, n in found.items()]

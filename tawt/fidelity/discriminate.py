@@ -14,6 +14,7 @@ from tawt.fidelity.groups import Figures, Measure, group_of, told, without_group
 from tawt.fidelity.summaries import Matrix
 
 N_FOLDS = 5
+UNLEARNED = "cannot tell: what learns to tell the sets apart learned nothing of so few"
 Model = Callable[[Matrix, Bools, Matrix, int], Floats]
 """Features `(m, f)` that are learned from, which of them are invented, features that are asked about, and a seed ->
 scores, larger = rather invented."""
@@ -73,12 +74,17 @@ def scored(model: Model, real: Matrix, other: Matrix, seed: int = 0) -> tuple[Fl
 def told_apart(real: Floats, other: Floats) -> Measure:
     """Return how well scores tell the sets apart, as an AUROC: 0.5 = not at all.
 
-    Whatever gives the scores, each has to be of a model that did not learn from the subject.
+    Whatever gives the scores, each has to be of a model that did not learn from the subject. One score for all is of a
+    model that learned nothing: that it tells nobody apart says nothing of the sets.
 
     Args:
         real: `(n,)`.
         other: `(m,)`, larger = rather invented.
     """
+
+    both = np.concatenate([real, other])
+    if len(both) and (both == both[0]).all():
+        return Measure(None, reason=UNLEARNED)
 
     def without(group: int | None) -> Figures:
         sides = [one[without_group(len(one), group)] for one in (real, other)]

@@ -125,7 +125,7 @@ def judge(
         for model in models:
             said = scored(MODELS[model], real.summary, other.summary, seed)
             found[name][f"discriminator_{model}"] = told_apart(*said)
-            if name == SYNTHETIC:
+            if name == SYNTHETIC and found[name][f"discriminator_{model}"].value is not None:
                 scores[model] = said
         for title, tell in (discriminators or {}).items():
             said = tell(real.cohort, other.cohort)

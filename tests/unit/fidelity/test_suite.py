@@ -155,7 +155,7 @@ def test_another_hour_of_the_day_is_told(faulty):
     shifted = replace(faulty, sets={"synthetic": faulty.sets["shifted"], "real": faulty.sets["real"]})
     said = Assessed("x", {}, {}, "", fidelity=shifted).verdict[-2:]
     n = len([name for name in faulty.metrics if faulty.sets["real"][name].value is not None])
-    assert f"As far as {n - 2} of {n} measures go" in said[0]
+    assert f"As far as {n - 2} of {n} measures go, of {N_FAULTY} people in each set" in said[0]
     assert said[1] == "It is farther in hour of day, total variation; day of week, total variation."
     real = toy.mixed(60, 1)
     for calendar, names in (("kept", {"hours", "weekdays"}), ("shifted", {"hours"}), ("none", set())):
@@ -215,6 +215,24 @@ def test_a_set_of_nothing_is_told_from_one_of_something():
         assert found.sets["synthetic"]["missing_types"].value > 0.5 and found.sets["synthetic"]["ks"].value is None
         turned = judge(real, other, other, n_types=12, models=())
         assert turned.sets["synthetic"]["new_types"].value > 0.5 and "not defined" in turned.text()
+
+
+@pytest.mark.parametrize(("n", "lead"), [(24, "Nobody can tell whether it is like"), (120, "As far as")])
+def test_the_verdict_says_of_how_many_people_and_who_else_is_as_like(n, lead):
+    """Marginals reach as much as themselves; what is far is in no sentence of likeness, nor are trees that cannot split."""
+    test, real, other = (toy.oracle(n, seed).records for seed in (1, 2, 3))
+    bad = toy.indep(toy.oracle(n, 4), 5).records
+    found = judge(bad, test, real, {"copies": other, "marginals": bad}, n_types=toy.N_TYPES)
+    first, controls, far = Assessed("x", {}, {}, "", fidelity=found).verdict[-3:]
+    assert first.startswith(lead) and f"{n} people in each set" in first
+    assert "sequence R2" not in first and far.startswith("It is farther in") and "sequence R2 " in far
+    assert "`marginals`" in controls and "`copies`" not in controls
+    boosted = {name: of["discriminator_boosted"] for name, of in found.sets.items()}
+    if n == 24:
+        assert {one.value for one in boosted.values()} == {None} and "boosted" not in first + far
+        assert "boosted`: cannot tell" in found.text() and "boosted" not in found.scores
+    else:
+        assert all(one.value is not None for one in boosted.values()) and "boosted" in far
 
 
 def test_any_scores_can_tell_sets_apart():

@@ -1,0 +1,65 @@
+"""Is a set like real records? In sentences: what is as like as other real people, what is farther, who else is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tawt.contracts.cells import few
+from tawt.fidelity.groups import LEAST_SUBJECTS, Measure
+from tawt.fidelity.metrics import metric_of
+from tawt.fidelity.report import Fidelity
+from tawt.fidelity.suite import CEILING, SYNTHETIC
+
+_WITHIN, _NAMED = 0.03, 5
+_TOLD = ("prevalence", "cooccurrence", "sequence", "discriminator_boosted", "discriminator_logistic")
+"""Told by their numbers, and first."""
+_LIKE = ("copies",)
+"""Controls that are like real records, for they are some."""
+
+
+def likeness(found: Fidelity) -> list[str]:
+    """Return what is to be said of a set: of few people not first that it is like, and who else is as like."""
+    own, real = (found.sets[name] for name in (SYNTHETIC, CEILING))
+    shown = [name for name in found.metrics if value(real.get(name)) != "-" and ":" not in name]
+    near = {name: [one for one in shown if is_near(one, of.get(one), real.get(one))] for name, of in found.sets.items()}
+    told = [name for name in (*_TOLD, *shown) if name in shown]
+    far = [name for name in dict.fromkeys(told) if name not in near[SYNTHETIC]]
+    as_like = [_named(name, own, real) for name in _TOLD if name in near[SYNTHETIC]]
+    of, n = f"{len(near[SYNTHETIC])} of {len(shown)} measures", few(found.n_subjects)
+    like = f"as like the real test set as other real people are, or within {_WITHIN} of it"
+    if found.n_subjects < LEAST_SUBJECTS:
+        lead = (f"Nobody can tell whether it is like real records: there are {n} people in each set, and below "
+                f"{LEAST_SUBJECTS} chance alone moves every number far. By {of} it is {like}")  # fmt: skip
+    else:
+        lead = f"As far as {of} go, of {n} people in each set, it is {like}"
+    said = [f"{lead}: {', '.join(as_like)}." if as_like else f"{lead}."]
+    reach = [f"`{name}` {len(one)}" for name, one in near.items()
+             if name not in (SYNTHETIC, CEILING, *_LIKE) and len(one) >= len(near[SYNTHETIC])]  # fmt: skip
+    if reach:
+        said.append(f"Controls that are known to be bad reach as many: {', '.join(reach)}.")
+    if far:
+        names = "; ".join(_named(name, own, real) for name in far[:_NAMED])
+        said.append(f"It is farther in {names}" + ("." if len(far) <= _NAMED else "; and others."))
+    return said
+
+
+def is_near(name: str, own: Measure | None, real: Measure | None) -> bool:
+    """Return whether a number is as good as that of other real people, within .03, or within their interval."""
+    if own is None or real is None or own.value is None or real.value is None:
+        return False
+    better = metric_of(name).better
+    worse = {
+        "1": real.value - own.value, "0": own.value - real.value, "0.5": abs(own.value - 0.5) - abs(real.value - 0.5),
+        "real": abs(own.value - real.value),
+    }[better]  # fmt: skip
+    return worse <= _WITHIN or (real.low is not None and real.high is not None and real.low <= own.value <= real.high)
+
+
+def value(one: Measure | None) -> str:
+    """Return a number as a sentence tells it."""
+    return "-" if one is None or one.value is None else f"{one.value:.3f}"
+
+
+def _named(name: str, own: Mapping[str, Measure], real: Mapping[str, Measure]) -> str:
+    title = metric_of(name).title
+    return f"{title} {value(own.get(name))} (other real ones {value(real.get(name))})" if name in _TOLD else title
