@@ -8,6 +8,7 @@ import numpy as np
 
 from tawt.arrays import Bools, Ints
 from tawt.chance import draw, shuffled, uniform
+from tawt.contracts.cells import SMALL_CELL, few
 from tawt.dataset.records import Cohort, OfSplit, Records, joined
 from tawt.errors import ConfigError
 from tawt.fidelity.portrait import Some
@@ -39,14 +40,10 @@ def choose(real: Cohort, synthetic: Cohort, n: int, seed: int) -> Chosen:
     Raises:
         ConfigError: One of them has too few.
     """
-    is_synthetic = coins(n, seed)
+    _hold_enough(n, real.n_subjects, synthetic.n_subjects)
+    is_synthetic = coins(n, seed, real.n_subjects, synthetic.n_subjects)
     drawn = []
-    for cohort, salt, name, k in (
-        (real, REAL, "real", int((~is_synthetic).sum())), (synthetic, INVENTED, "synthetic", int(is_synthetic.sum())),
-    ):  # fmt: skip
-        if cohort.n_subjects < k:
-            what = f"needs {k} {name} records, more than there are, expected as many at most"
-            raise ConfigError(f"--n {n}", what, "ask for fewer, or another split")
+    for cohort, salt, k in ((real, REAL, (~is_synthetic).sum()), (synthetic, INVENTED, is_synthetic.sum())):
         drawn.append(taken(cohort, shuffled(cohort.n_subjects, salt, seed)[:k]))
     both = joined(drawn)
     place = np.empty(n, dtype=np.int64)
@@ -55,12 +52,25 @@ def choose(real: Cohort, synthetic: Cohort, n: int, seed: int) -> Chosen:
     return Chosen(both.take(place), is_synthetic)
 
 
-def coins(n: int, seed: int) -> Bools:
-    """Return which of `n` are invented: a fair coin for each, and a quarter of each kind at least."""
+def _hold_enough(n: int, n_real: int, n_synthetic: int) -> None:
+    """Refuse more records than there are, or so many that a quarter of them is more than there are of a kind."""
+    fewest = min(n_real, n_synthetic)
+    most = min(n_real + n_synthetic, LEAST_SHARE * fewest + LEAST_SHARE - 1) if fewest else 0
+    if n > most:
+        fits = f"ask for {most} at most" if fewest > SMALL_CELL else "generate more records"
+        raise ConfigError(
+            f"--n {n}", f"needs more than there are, {few(n_real)} real and {few(n_synthetic)} synthetic records, "
+            "expected so few that they suffice, and a quarter of each kind",
+            f"{fits}, or take another split: `--split tuning`",
+        )  # fmt: skip
+
+
+def coins(n: int, seed: int, n_real: int, n_synthetic: int) -> Bools:
+    """Return which of `n` are invented: by a fair coin, a quarter of each kind at least, and no more than there are."""
     number = uniform(draw(np.arange(n), COIN, seed))
     least = max(1, n // LEAST_SHARE)
-    n_synthetic = int(np.clip((number < 0.5).sum(), least, n - least))
-    found: Bools = np.isin(np.arange(n), np.argsort(number, kind="stable")[:n_synthetic])
+    n_invented = int(np.clip((number < 0.5).sum(), max(least, n - n_real), min(n - least, n_synthetic)))
+    found: Bools = np.isin(np.arange(n), np.argsort(number, kind="stable")[:n_invented])
     return found
 
 
