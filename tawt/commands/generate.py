@@ -79,7 +79,7 @@ class GenerateResult:
         """Rule, share of events that broke it, records with one, what was done: of rules that were broken."""
         raw = self.tally.raw(self.of_people)
         return [
-            (name, f"<{SMALL_CELL + 1} records", few(one.records), one.repair) if "few" in raw[name]
+            (name, "not told, of few", few(one.records), one.repair) if "few" in raw[name]
             else (name, f"{one.events:,} of {one.of_events:,} ({one.rate:.2%})", f"{one.records:,}", one.repair)
             for name, one in self.tally.broken.items()
             if one.events
@@ -89,7 +89,7 @@ class GenerateResult:
     def counts(self) -> dict[str, str]:
         """Counts of the tally as they may be told, by name."""
         return {
-            name: few(getattr(self.tally, name)) if n is None else f"{n:,}"
+            name: f"{n:,}" if n is not None else "-" if name == "n_raw_events" else few(getattr(self.tally, name))
             for name, n in self.tally.counts(self.of_people).items()
         }
 

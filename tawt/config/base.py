@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
@@ -31,3 +33,14 @@ class Conflict(ValueError):
 def one_or_more(texts: str | Iterable[str]) -> tuple[str, ...]:
     """Return texts; one by itself is meant as one, not as its letters."""
     return (texts,) if isinstance(texts, str) else tuple(texts)
+
+
+def is_pattern(text: str) -> str:
+    """Return a regular expression that means one thing, to the next Python too."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)
+            re.compile(text)
+    except (re.error, OverflowError, RecursionError, FutureWarning):
+        raise ValueError("a regular expression") from None
+    return text

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from tawt.config.base import Section
+from tawt.config.base import Section, is_pattern
 
-
-def _is_pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except (re.error, OverflowError, RecursionError):
-        raise ValueError("a regular expression") from None
-    return text
-
-
-Pattern = Annotated[str, AfterValidator(_is_pattern)]
+Pattern = Annotated[str, AfterValidator(is_pattern)]
 """A regular expression that is looked for in the code."""
 Drop = Literal["drop_event", "reject_record"]
 Mend = Literal["drop_event", "clip", "reject_record"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, model_validator
 
-from tawt.config.base import Section
+from tawt.config.base import Section, is_pattern
 from tawt.config.load import Places, build, parse_yaml
 from tawt.errors import ConfigError
 from tawt.labels.rules import check
@@ -19,14 +19,6 @@ from tawt.readers import GIVEN, MAX_WRITTEN_BYTES, read_text
 _IN_BRACKETS = re.compile(
     r"(:[ \t]+)(\([ \t]*\w*[ \t]*,[ \t]*\w*[ \t]*\)|(?:and|or)\([\w \t,()]*\))(?=[ \t]*(?:[,}#]|$))", re.MULTILINE
 )
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error:
-        raise ValueError("a regular expression") from None
-    return text
 
 
 class Task(Written):
@@ -51,7 +43,7 @@ class Predicates(Section):
     """The same of facts without a time."""
     refused: dict[str, str] = {}
     """Ready task -> why the dataset cannot answer it."""
-    entered: Annotated[str, AfterValidator(_pattern)] | None = None
+    entered: Annotated[str, AfterValidator(is_pattern)] | None = None
     """Codes of diagnoses and procedures that were entered in the stay, and are of no bill after it: those in which this
     regular expression is found."""
 

@@ -68,15 +68,23 @@ class Tally:
         self.data_types |= set(part["data_types"])
 
     def counts(self, of_people: bool) -> dict[str, int | None]:
-        """Return its counts by name; of real people none of few, which is None."""
+        """Return its counts by name; of real people none of few, which is None, and none that few follow from."""
         found = {name: n for name, n in asdict(self).items() if name.startswith("n_")}
-        return {name: None if of_people and 0 < n <= SMALL_CELL else n for name, n in found.items()}
+        hidden = {name for name, n in found.items() if of_people and 0 < n <= SMALL_CELL}
+        if of_people and self._leaves_few:
+            hidden.add("n_raw_events")
+        return {name: None if name in hidden else n for name, n in found.items()}
+
+    @property
+    def _leaves_few(self) -> bool:
+        """Whether all events less those that are written, or a rule's, are the events of few."""
+        return any(0 < n <= SMALL_CELL for n in (self.n_raw_events - self.n_events, self.n_dropped, self.n_rejected))
 
     def raw(self, of_people: bool) -> dict[str, dict[str, Any]]:
         """Return how often each rule was broken before any repair; of real people no count of few is told."""
         told = {}
         for name, one in self.broken.items():
-            known = not of_people or one.records == 0 or one.records > SMALL_CELL
+            known = not of_people or (not self._leaves_few and (one.records == 0 or one.records > SMALL_CELL))
             told[name] = {**asdict(one), "rate": one.rate} if known else {"repair": one.repair, "few": True}
         return told
 

@@ -17,7 +17,8 @@ from tawt.dataset.records import OF_TRIPLETS, Records
 from tawt.dataset.vocabulary import read_vocabulary
 from tawt.errors import ConfigError
 from tawt.project import asset
-from tawt.synthesis.validity import Rules
+from tawt.synthesis.parts import Tally
+from tawt.synthesis.validity import Broken, Rules
 
 HOUR = 3_600_000_000
 YEAR = 8766 * HOUR
@@ -192,3 +193,25 @@ def test_ages_that_descend_are_no_rule():
     with pytest.raises(ValueError, match="the lower one first"):
         OfAge(codes="x", years=(10, 1))
     assert OfAge(codes="x", years=(1, 1)).years == (1, 1)
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ('of_sex: {"\\ud800": {codes: A, sex: male}}', "half of a surrogate pair"),
+    ("births: {codes: '[[a]'}", "regular expression"),
+])  # fmt: skip
+@pytest.mark.filterwarnings("error")
+def test_rules_that_could_not_be_told_are_refused_where_they_stand(tmp_path, text, said):
+    """A name that no file can be written with, and a pattern that Python warns of, before anything is drawn."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        load(RulesConfig, path)
+
+
+def test_no_count_of_few_real_people_follows_from_others():
+    """All events less those that are written are those of few: neither the sum nor what a rule speaks of is told."""
+    known = {"births": Broken(0, 6012, 0, 40, "drop_event"), "own": Broken(40, 6012, 30, 40, "drop_event")}
+    for n_left, n_dropped, is_told in ((5, 5, False), (40, 40, True), (40, 30, True), (300, 5, False), (0, 0, True)):
+        tally = Tally(n_subjects=40, n_events=6012 - n_left, n_raw_events=6012, n_dropped=n_dropped, broken=known)
+        assert ("6012" in str((tally.counts(True), tally.raw(True)))) == is_told
+        assert "6012" in str(tally.counts(False)) and "6012" in str(tally.raw(False))
