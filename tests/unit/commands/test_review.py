@@ -88,7 +88,7 @@ def test_equal_seeds_give_equal_pages(made: Path, invented: Path, hospital: Hosp
 
 def test_a_rater_cannot_count() -> None:
     """How many are invented differs from seed to seed, never none; places are no order."""
-    told = np.stack([coins(40, seed) for seed in range(200)])
+    told = np.stack([coins(40, seed, 40, 40) for seed in range(200)])
     counts = told.sum(1)
     assert counts.min() >= 10 and counts.max() <= 30 and len({*counts.tolist()}) > 8
     assert abs(counts.mean() - 20) < 1 and (abs(told.mean(0) - 0.5) < 0.15).all()
