@@ -92,7 +92,7 @@ def test_a_rater_cannot_count() -> None:
     counts = told.sum(1)
     assert counts.min() >= 10 and counts.max() <= 30 and len({*counts.tolist()}) > 8
     assert abs(counts.mean() - 20) < 1 and (abs(told.mean(0) - 0.5) < 0.15).all()
-    assert {int(coins(4, seed).sum()) for seed in range(50)} == {1, 2, 3}
+    assert {int(coins(4, seed, 4, 4).sum()) for seed in range(50)} == {1, 2, 3}
 
 
 def test_records_are_found_in_any_cohort(hospital: Hospital) -> None:
