@@ -78,10 +78,15 @@ def _privacy(found: Assessed) -> Iterable[str]:
     yield _gates(said, found.privacy.controls)
     yield f"<p>{text(found.privacy.exact)}</p>"
     drawn = [*of_membership(found.privacy.assessments)]
-    drawn += [one for name, curve in found.privacy.curves.items() for one in of_curve(name, curve)]
+    curves = {name: [*of_curve(name, curve)] for name, curve in found.privacy.curves.items()}
+    drawn += [one for pictures in curves.values() for one in pictures]
     if drawn:
         yield "<h3>Attacks, and how they grow with the number of people</h3>"
         yield _pictures(drawn)
+    for name in (name for name, pictures in curves.items() if not pictures):
+        few_sizes = len(found.privacy.curves[name].points) < 2
+        why = "there are too few people for more than one number of them" if few_sizes else "of so few nothing is told"
+        yield f"<p class='quiet'>{text(name)}: no curve is drawn, for {why}.</p>"
 
 
 def _gates(said: SetVerdict, controls: Mapping[str, SetVerdict]) -> str:

@@ -8,11 +8,13 @@ from functools import cached_property
 from typing import Any
 
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from tawt.arrays import Ints
 from tawt.contracts.cells import few
 from tawt.errors import ConfigError
 from tawt.privacy.distances import N_QUARTERS, prefix
+from tawt.privacy.found import Found
 from tawt.privacy.people import People
 from tawt.privacy.suite import FORMAT, Assessment, assess
 from tawt.privacy.verdict import SetVerdict, verdict
@@ -40,7 +42,15 @@ class Curve:
         return {"format": FORMAT, "over": self.over, "points": each}
 
     def render(self) -> RichTable:
-        """Return a table with a row a number of people."""
+        """Return a table with a row a number of people; why a number is not there stands once, below."""
+        reasons: dict[str, int] = {}
+
+        def in_cell(found: Found | None) -> str:
+            told = found.told() if found else None
+            if found is None or told is None or told.value is not None or told.reason is None:
+                return found.text() if found else "-"
+            return f"- ({reasons.setdefault(told.reason, len(reasons) + 1)})"
+
         table = RichTable(title=f"attacks by {self.over}")
         attacks = [*dict.fromkeys(name for point in self.points for name in point.membership)]
         for name in ("n", "DCR share", "NNDR ratio", "NNAAR", *(f"TPR by {name}" for name in attacks), "verdict"):
@@ -48,7 +58,8 @@ class Curve:
         for n, point, said in zip(self.sizes, self.points, self.verdicts, strict=True):
             cells = [point.distances.get(name) for name in ("dcr_share", "nndr_ratio", "nnaar")]
             cells += [point.membership[name].found["tpr_1"] if name in point.membership else None for name in attacks]
-            table.add_row(few(n), *(cell.text() if cell else "-" for cell in cells), said.outcome)
+            table.add_row(few(n), *map(in_cell, cells), said.outcome)
+        table.caption = Text("\n".join(f"({i}) {why}" for why, i in reasons.items())) if reasons else None
         return table
 
 

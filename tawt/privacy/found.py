@@ -29,6 +29,8 @@ class Found:
     """Why there is no number."""
     untold: str | None = None
     """Why a number that is there is not told."""
+    is_difference: bool = False
+    """Whether it is one share less another, which may be below 0."""
 
     @property
     def is_few(self) -> bool:
@@ -51,14 +53,19 @@ class Found:
 
     def to_json(self) -> dict[str, Any]:
         """Return what may be told as JSON."""
-        return {name: value for name, value in asdict(self.told()).items() if name not in ("n_hits", "untold")}
+        return {
+            name: value
+            for name, value in asdict(self.told()).items()
+            if name not in ("n_hits", "untold", "is_difference")
+        }
 
     def text(self) -> str:
         """Return what may be told in a few words."""
         told = self.told()
         if told.value is None:
             return told.reason or "-"
-        return f"{told.value:.3g}" if told.low is None else f"{told.value:.3g} ({told.low:.3g} to {told.high:.3g})"
+        what = "difference " if told.is_difference else ""
+        return f"{what}{told.value:.3g}" + ("" if told.low is None else f" ({told.low:.3g} to {told.high:.3g})")
 
 
 def missing(reason: str, n: int = 0) -> Found:
@@ -87,4 +94,4 @@ def more(one: Found, other: Found) -> Found:
     low = value - math.hypot(one.value - one.low, other.high - other.value)
     high = value + math.hypot(one.high - one.value, other.value - other.low)
     untold = f"one of both is of fewer than {SMALL_CELL + 1} people" if one.is_few or other.is_few else None
-    return Found(value, low, high, min(one.n, other.n), untold=untold)
+    return Found(value, low, high, min(one.n, other.n), untold=untold, is_difference=True)

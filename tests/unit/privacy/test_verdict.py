@@ -230,3 +230,15 @@ def test_every_gate_that_is_told_can_be_named():
     for name in ("copies", "NNAARs", ""):
         with pytest.raises(ConfigError, match="is no gate"):
             hold_gates([name])
+
+
+def test_why_a_number_is_not_there_stands_once_and_a_difference_is_called_one(toys):
+    """Rates of few at each of several sizes: one sentence below the table; what is below 0 is no share."""
+    sets = [toys[name] for name in ("train", "test", "copy10")]
+    table = attacked(*sets, (20, 40, 60), toys["reference"], n_draws=10).render()
+    cells = [cell for column in table.columns for cell in column.cells]
+    why = "100 others are the fewest of whom 1 % are somebody"
+    assert cells.count("- (1)") >= 6 and not any(why in cell for cell in cells)
+    assert str(table.caption).count(why) == 1
+    found = more(share(20, 400), share(40, 400))
+    assert found.value < 0 and found.text().startswith("difference -0.05 (") and "is_difference" not in found.to_json()
