@@ -203,9 +203,8 @@ def generate(
         seconds = time.perf_counter() - began
         write_about(parts, tally.subjects, tally.data_types, held.told)
         about |= {**tally.counts(of_people), "raw": tally.raw(of_people), "dataset": train.fingerprint()}
-        make_set = partial(
-            _workspace_of, parts, target, pipeline, dataset, threads=threads, memory_limit=memory_limit, tell=tell
-        )
+        how: dict[str, Any] = {"threads": threads, "memory_limit": memory_limit, "tell": tell}
+        make_set = partial(_workspace_of, parts, target, pipeline, dataset, **how)
         try:
             verdicts = published_set(
                 target, make_set, about, judge or privacy_judge(dataset), publish_anyway, key=key, refusals=refusals
@@ -213,11 +212,9 @@ def generate(
         except PrivacyError:
             remove(parts)  # what is refused does not stay beside the place that it was refused
             raise
-        if n_refused := refusals.n:
-            what = f"refused before, of {refusals.source}: {n_refused:,}; `{PROVENANCE}` tells it too"
-            tell({"event": "note", "text": what})
-        if doubt := unsure(verdicts):
-            tell({"event": "note", "text": doubt})
+        before = f"refused before, of {refusals.source}: {refusals.n:,}; `{PROVENANCE}` tells it too"
+        for note in filter(None, (before if refusals.n else None, unsure(verdicts))):
+            tell({"event": "note", "text": note})
         remove(parts)
     return GenerateResult(target, len(wanted), tally, tuple(verdicts), seconds, of_people)
 

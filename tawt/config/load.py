@@ -72,15 +72,12 @@ def _parsed(
 
 
 def _note_lines(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], where: str) -> None:
-    if isinstance(node, yaml.ScalarNode):
-        _hold_letters(node, where)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise ConfigError(
                     f"{where}:{key.start_mark.line + 1}", "a key is a list or a mapping, expected a word", _FORM
                 )
-            _hold_letters(key, where)
             path = (*at, key.value)
             line = key.start_mark.line + 1
             if path in lines:
@@ -94,13 +91,6 @@ def _note_lines(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], where: 
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
             _note_lines(value, (*at, i), lines, where)
-
-
-def _hold_letters(node: yaml.ScalarNode, where: str) -> None:
-    """Refuse half of a letter, which no file can be written with."""
-    if any("\ud800" <= letter <= "\udfff" for letter in node.value):
-        raise ConfigError(f"{where}:{node.start_mark.line + 1}", "has half of a surrogate pair, expected whole letters",
-                          "write the letter itself")  # fmt: skip
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

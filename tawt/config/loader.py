@@ -29,6 +29,8 @@ class BoundedLoader(yaml.SafeLoader):
             raise _refused(event, "an alias stands within what it stands for")
         self._n_nodes += self._within[id(node)] if aliased else 1
         self._within[id(node)] = self._n_nodes - before
+        if isinstance(node, yaml.ScalarNode) and any("\ud800" <= letter <= "\udfff" for letter in node.value):
+            raise _refused(event, "has half of a surrogate pair, which no file can be written with")
         if self._n_nodes > MAX_NODES:
             raise _refused(event, f"more than {MAX_NODES:,} keys and values, aliases written out")
         return node
