@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tawt.assessment.attacks import gates, seen, sizes_to
-from tawt.assessment.result import Assessed, is_near
+from tawt.assessment.likeness import is_near
+from tawt.assessment.result import Assessed
 from tawt.assessment.shares import edges_of, histogram, of_clock, prevalence, recurrence, roc, scores_shown
 from tawt.assessment.sides import Sides
 from tawt.assessment.spaces import as_split
