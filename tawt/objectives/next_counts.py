@@ -14,19 +14,15 @@ from tawt.config.next_event import MOST_WHOLE
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF
+from tawt.dataset.clock import STEPS, coarsest_step
 from tawt.dataset.scales import Scale
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.models.decoder.gaps import US_PER_MINUTE
 from tawt.models.decoder.heads import GAPS, KNOTS, Counted, Step
 from tawt.objectives.next_event import make_targets
 
 MOST_NUMBERS = 1 << 22
 """Rows after which numbers are not looked at any more."""
-_SECOND = 1_000_000
-_STEPS = (*(n * US_PER_MINUTE for n in (1440, 60, 30, 15, 5, 1)), *(n * _SECOND for n in (30, 15, 5, 1)))
-"""us, each whole minutes or a part of one."""
-_NEARLY_ALL = 0.98
 _RAREST = 0.01
 """Share of gaps beyond the outermost that a mixture starts at, on either side; so many as a small cell at least."""
 
@@ -84,14 +80,9 @@ def count_next(
 
 
 def _resolution(apart: NDArray[np.int64]) -> int:
-    """Return the coarsest step of which nearly all times between moments are multiples, us.
-
-    Few that are told more finely would have all gaps drawn so.
-    """
-    for step in _STEPS:
-        if len(apart) and np.mean(apart % step == 0) >= _NEARLY_ALL:
-            return step
-    return max(1, int(np.gcd.reduce(apart))) if len(apart) else 1
+    """Return the step of the clock that gaps keep to, us: few that are told more finely would have all drawn so."""
+    multiples = np.array([np.count_nonzero(apart % step == 0) for step in STEPS])
+    return coarsest_step(multiples, len(apart), int(np.gcd.reduce(apart, initial=0)))
 
 
 def _knots(

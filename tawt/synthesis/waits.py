@@ -13,19 +13,16 @@ import numpy as np
 from tawt.arrays import Bools, Ints, Words
 from tawt.chance import draw, uniform
 from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.dataset import US_PER_HOUR
+from tawt.dataset.clock import STEPS, coarsest_step
 from tawt.dataset.records import Cohort, Records
 from tawt.dataset.scales import Scale
 from tawt.synthesis.urns import Filling, gaps_of, row_words
 
-LEAST_COVERED = 0.95
-"""Share of gaps that have to be whole multiples of a step."""
 _WAIT = 91
 _MOST_OF_SIZE = 1 << 12
 """Gaps that a scale is made of, of each size: from one power of two to the next."""
-_SECONDS = (86_400, 43_200, 21_600, 3600, 1800, 900, 600, 300, 60, 30, 15, 10, 5, 1)
-_HOUR, _DAY, _WEEK = (hours * 3_600_000_000 for hours in (1, 24, 168))
-STEPS = (*(seconds * 1_000_000 for seconds in _SECONDS), 1000, 1)
-"""us; the coarsest that fits is taken."""
+_HOUR, _DAY, _WEEK = (hours * US_PER_HOUR for hours in (1, 24, 168))
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +85,7 @@ def fit_waits(cohort: Cohort) -> Waits:
         n_before += part.n_subjects
     found = samples.done().columns
     own = [(found["gap"][found["which"] == i], found["person"][found["which"] == i]) for i in range(2)]
-    steps = [_step(multiples[i], int(n[i]), apart[i]) for i in range(2)]
+    steps = [coarsest_step(multiples[i], int(n[i]), apart[i]) for i in range(2)]
     first, later = own
     return Waits(
         scales=(Scale.of(*first), Scale.of(*later)), steps=(steps[0], steps[1]), hours=(_hours(*first), _hours(*later))
@@ -101,13 +98,3 @@ def _hours(gap: Ints, person: Ints) -> Bools:
     hour = np.unique(np.stack([gap[long] % _DAY // _HOUR, person[long]]), axis=1)[0]
     found: Bools = np.bincount(hour, minlength=24) > SMALL_CELL
     return found
-
-
-def _step(multiples: Ints, n: int, apart: int) -> int:
-    """Return the coarsest step of which nearly all gaps are multiples, and that is a multiple of what all are."""
-    fits = [
-        step
-        for step, own in zip(STEPS, multiples, strict=True)
-        if own >= LEAST_COVERED * n and step % max(apart, 1) == 0
-    ]
-    return max([max(apart, 1), *fits]) if n else 1
