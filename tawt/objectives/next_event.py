@@ -17,7 +17,7 @@ from tawt.batching.host import HostBatch
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.models.decoder.due import NEVER, ages
+from tawt.models.decoder.due import NEVER, last_times
 from tawt.models.decoder.gaps import US_PER_MINUTE, whole_hours
 from tawt.models.decoder.heads import Counted, NextHeads, Step, ranks
 from tawt.models.decoder.mixtures import gap_log_chance, rank_log_density
@@ -82,7 +82,7 @@ def make_targets(
     marks = torch.zeros(len(later), MINUTES, 0)
     if by_clock:
         marks = _marks(document, minutes, timed & (step == Step.LATER), opening[:-1], at[later], from_minute)
-    came, came_in_all = ages(batch.data_type, batch.time, batch.bounds, told_types.numpy())
+    came, came_in_all = last_times(batch.data_type, batch.time, batch.bounds, told_types.numpy())
     has_timed = first < batch.bounds[1:]
     final = batch.bounds[1:][ended] - 1
     now = np.concatenate([np.where(timed, batch.time - since, 0)[at], np.where(has_timed[ended], batch.time[final], 0)])

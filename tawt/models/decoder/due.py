@@ -18,6 +18,8 @@ WAYS = 4
 """Curves of each data_type; the state says how much of each."""
 POINTS = 28
 """Points of a curve: evenly from now to a year in log minutes, and one that stands for never."""
+NEVER = -(1 << 62)
+"""us: no time; a record may begin before the moment that times count from."""
 
 
 class Due(nn.Module):
@@ -55,7 +57,7 @@ class Due(nn.Module):
         return torch.einsum("mrw,mw->mr", told, self.of_state(states).float())
 
 
-def ages(
+def last_times(
     data_type: NDArray[np.integer], time: NDArray[np.int64], bounds: NDArray[np.int64], told: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return when each of some data_types came last before each of `n` triplets, and behind the last of each document.
@@ -81,7 +83,3 @@ def ages(
         return np.where(rows > begins[:, None], time[np.maximum(rows - 1, 0)] if n else NEVER, NEVER)
 
     return when(last[:-1], first.repeat(np.diff(bounds))), when(last[bounds[1:]], first)
-
-
-NEVER = -(1 << 62)
-"""us: no time; a record may begin before the moment that times count from."""

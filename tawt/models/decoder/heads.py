@@ -163,8 +163,12 @@ class NextHeads(nn.Module):
         """
         logits = self.step(states).float() + self.step_bias.float()[timed.long()]
         if self.due is not None and self.of_due is not None:
-            due = self.due(states, table[self.told_types], age_hours) + self.what.type_bias[self.told_types].float()
-            due = due.masked_fill(self.told_types < least[:, None], _RAREST).logsumexp(1, keepdim=True)
+            bias = self.what.type_bias.float()
+            due = self.due(states, table[self.told_types], age_hours) + bias[self.told_types]
+            due = due.masked_fill(self.told_types < least[:, None], _RAREST)
+            # others that can come are as due as they are frequent, from each data_type on
+            others = bias.detach().index_fill(0, self.told_types, _RAREST).flip(0).logcumsumexp(0).flip(0)
+            due = torch.cat([due, others[least][:, None]], 1).logsumexp(1, keepdim=True)
             logits = logits + functional.pad(due * self.of_due(states).float(), (Step.SAME, len(Step) - Step.SAME - 1))
         never = timed[:, None] & (torch.arange(len(Step), device=states.device) == Step.STATIC)
         return logits.masked_fill(never, -torch.inf)

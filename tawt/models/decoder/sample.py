@@ -146,6 +146,8 @@ class Sampler:
         can = ~self._never & ~(self.watched & self.suppressed)
         last = torch.where(can.any(1), can.shape[1] - 1 - can.flip(1).int().argmax(1), -1)
         logits[so_far.kind >= last[1], Step.STATIC] = -torch.inf  # each comes once, in their order
+        if last[0] < 0:  # nothing can come with a time
+            logits[:, [Step.SAME, Step.LATER]] = -torch.inf
         if waited is not None:
             # by then all of that moment was known, and nothing had come since
             logits = logits.double()

@@ -262,6 +262,37 @@ def test_what_is_never_static_comes_with_a_time_alone(records):
     assert n.min() > 100
 
 
+def test_where_nothing_can_come_with_a_time_a_record_ends(records):
+    """Of people who have static facts alone in common, records are of these."""
+    vocabulary, batch = records
+    encoder, heads = a_decoder(vocabulary)
+    possible = torch.zeros(2, len(vocabulary), dtype=torch.bool)
+    possible[1, 4:8] = True
+    for one in Sampler(encoder, heads, vocabulary, empty(batch, 50), draw(np.arange(50), 8), possible=possible).events(
+        9
+    ):
+        assert np.isin(one.step, [Step.STATIC, Step.END]).all()
+
+
+def test_what_is_due_is_of_all_that_can_come(records):
+    """How much is due is the sum over what can still come in the moment, by its age where that is told, else by its share."""
+    vocabulary = records[0]
+    _, heads = a_decoder(vocabulary)
+    states, table = torch.randn(40, 16), torch.randn(len(vocabulary), 16)
+    least, age = torch.arange(40) % len(vocabulary), torch.rand(40, 12) * 50 - 5
+    timed = torch.ones(40, dtype=torch.bool)
+    with torch.no_grad():
+        ours = heads.steps(states, timed, table, least, age)
+        score = heads.what.type_bias.expand(40, -1).clone()
+        score[:, heads.told_types] += heads.due(states, table[heads.told_types], age)
+        score[torch.arange(len(vocabulary)) < least[:, None]] = -torch.inf
+        theirs = heads.step(states) + heads.step_bias[1]
+        theirs[:, Step.SAME] += score.logsumexp(1) * heads.of_due(states)[:, 0]
+    assert (least > heads.told_types.max()).any(), "the case is not met"
+    there = [Step.END, Step.SAME, Step.LATER]
+    torch.testing.assert_close(ours[:, there], theirs[:, there], atol=1e-4, rtol=1e-4)
+
+
 def test_letting_go_of_what_has_ended_changes_no_record(records, monkeypatch):
     """Records whose neighbours have ended and are let go come as they do with all of them kept, but for rounding."""
     vocabulary, batch = records

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tawt.models.decoder.due import NEVER, Due, ages
+from tawt.models.decoder.due import NEVER, Due, last_times
 
 HOUR = 3_600_000_000
 
@@ -20,14 +20,14 @@ def test_times_of_data_types_are_those_of_plain_loops():
     kind = rng.integers(0, 9, n).astype(np.int32)
     time = np.concatenate([np.sort(rng.integers(-50, 50, m)) for m in lengths]).astype(np.int64)
     told = np.array([1, 4, 5, 8])
-    before, behind = ages(kind, time, bounds, told)
+    before, behind = last_times(kind, time, bounds, told)
     for d in range(len(lengths)):
         for row in range(bounds[d], bounds[d + 1] + 1):
             ours = behind[d] if row == bounds[d + 1] else before[row]
             for column, one in enumerate(told):
                 came = [time[i] for i in range(bounds[d], row) if kind[i] == one]
                 assert ours[column] == (came[-1] if came else NEVER), (d, row, one)
-    nothing = ages(kind, time, bounds, np.zeros(0, np.int64))
+    nothing = last_times(kind, time, bounds, np.zeros(0, np.int64))
     assert nothing[0].shape == (n, 0) and nothing[1].shape == (len(lengths), 0)
 
 

@@ -100,8 +100,8 @@ def test_who_has_nothing_new_keeps_every_bit(both, pooling, granularity):
 
 
 def test_a_decoder_says_of_old_data_types_what_it_said(both):
-    """States, latents, and what the heads say of steps, gaps, statuses and numbers of old data_types, keep every bit; new ones
-    have a scale."""
+    """States, latents, and what the heads say of gaps, statuses and numbers of old data_types, keep every bit; steps do as far
+    as no new data_type is due; new ones have a scale."""
     old, new, batch = both
     tree = {
         "model": {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16, "causal": True},
@@ -112,7 +112,8 @@ def test_a_decoder_says_of_old_data_types_what_it_said(both):
     before, after = grown(PretrainConfig.model_validate(tree), old, new)
     kinds = torch.arange(4, len(old))
     status = torch.ones_like(kinds)
-    told, marks = [], torch.rand(len(kinds), 60, 5)
+    told, steps, marks = [], [], torch.rand(len(kinds), 60, 5)
+    after.heads.next.what.type_bias.data[len(old) :] = -40
     ages = torch.rand(len(kinds), len(old)) * 40 - 10
     with torch.inference_mode():
         for model in (before, after):
@@ -120,12 +121,14 @@ def test_a_decoder_says_of_old_data_types_what_it_said(both):
             table, own = model.encoder.embedding.data_type.weight, states[: len(kinds)]
             typed = heads.typed(own, kinds, table, own, torch.ones(len(kinds)))
             low, high = heads.ranks(kinds[[0, 3]], torch.tensor([0.1, 0.2]))
+            steps.append(heads.steps(own, torch.ones(len(own), dtype=torch.bool), table, kinds, ages))
             told.append([
-                states, heads.steps(own, torch.ones(len(own), dtype=torch.bool), table, kinds, ages), *(heads.gaps(own, marks).free, heads.gaps(own, marks).minutes),
+                states, *(heads.gaps(own, marks).free, heads.gaps(own, marks).minutes),
                 heads.what.statuses(typed, kinds), heads.numbers(typed, kinds, status), low, high,
                 heads.told(model.latent(batch).mean),
             ])  # fmt: skip
     assert all(torch.equal(a, b) for a, b in zip(*told, strict=True))
+    torch.testing.assert_close(*steps)
     assert after.heads.next.knots.shape[0] == len(new) > len(old)
 
 
