@@ -105,6 +105,8 @@ class NextTargets:
     """`(k,)`, its data_type."""
     type_least: Tensor
     """`(k,)`, the first data_type that it can have, for those of one moment come in their order."""
+    type_weight: Tensor
+    """`(k,)` float32, what its data_type weighs in the loss."""
     type_ages: Tensor
     """`(k, r)` float32, as `step_ages`, but of when the triplet comes."""
     status_is: Tensor
@@ -117,8 +119,10 @@ class NextTargets:
     """`(g,)`, rows of `before` with a later event."""
     gap_is: Tensor
     """`(g,)` float32, hours to it."""
-    gap_whole: Tensor
-    """`(g,)`, whole hours within them, see `tawt.models.decoder.gaps.whole_hours`."""
+    gap_begins: Tensor
+    """`(g,)`, minutes of the clock at which they begin."""
+    gap_ends: Tensor
+    """`(g,)`, and end."""
     gap_marks: Tensor
     """`(g, 60, f)` float32, see `tawt.models.decoder.schedule.Schedule.marks`."""
     number_at: Tensor

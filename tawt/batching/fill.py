@@ -40,9 +40,10 @@ _LISTS = ("type", "value", "token", "category", "status", "summary")
 _NEXT = {
     "steps": ("step_at", "step_is", "step_timed", "step_least", "step_ages"),
     "events": (
-        "before", "step", "gap_hours", "minute", "type_is", "type_least", "type_ages", "status_is", "last", "age_hours",
+        "before", "step", "gap_hours", "minute", "type_is", "type_least", "type_weight", "type_ages",
+        "status_is", "last", "age_hours",
     ),
-    "gaps": ("gap_at", "gap_is", "gap_whole", "gap_marks"),
+    "gaps": ("gap_at", "gap_is", "gap_begins", "gap_ends", "gap_marks"),
     "numbers": ("number_at", "number_low", "number_high"),
     "named": ("category_at", "category_is"),
 }  # fmt: skip

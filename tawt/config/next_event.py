@@ -12,6 +12,8 @@ NEXT = ("step", "gap", "next_type", "next_status", "next_number", "next_category
 
 MOST_WHOLE = 168
 """Whole hours within a gap that is told by the clock, at most."""
+MOST_DAYS = 400
+"""Whole days within a gap that is told by the day, at most."""
 
 
 class NextConfig(Section):
@@ -38,6 +40,12 @@ class NextConfig(Section):
     n_hours: int = Field(0, ge=0, le=MOST_WHOLE)
     """Whole hours up to which a gap may also be told by the minute of the hour at which it ends, as charting keeps to
     the clock; 0 = log-normals alone. Goes with `minute` in `model.time`."""
+    n_days: int = Field(0, ge=0, le=MOST_DAYS)
+    """Whole days up to which a gap may also be told by the hour of the day at which it ends and its minute, as rounds
+    keep to the day; 0 = not by the day."""
+    quiet_hours: float = Field(0.0, ge=0, le=8766)
+    """Each hour of a gap, up to this many, makes the event after it weigh one more when its data_type is learned, for what
+    ends a stay is one event after hundreds. It is told the gap, so its chance stays what it is; 0 = all weigh alike."""
     n_due: int = Field(0, ge=0, le=4096)
     """Data_types, the most frequent ones, of which it is told how long ago each came last, so that what is measured
     twice a day comes twice a day; 0 = none."""

@@ -32,9 +32,12 @@ def presence_loss(logits: Tensor, present: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits, present, reduction="sum")
 
 
-def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
-    """Sum the cross-entropies of `(m, classes)` against `(m,)`, nats."""
-    return functional.cross_entropy(logits.float(), truth, reduction="sum", ignore_index=NO_CLASS)
+def cross_entropy(logits: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Sum the cross-entropies of `(m, classes)` against `(m,)`, nats, each times its weight `(m,)` if it has one."""
+    if weight is None:
+        return functional.cross_entropy(logits.float(), truth, reduction="sum", ignore_index=NO_CLASS)
+    each = functional.cross_entropy(logits.float(), truth, reduction="none", ignore_index=NO_CLASS)
+    return (each * weight).sum()
 
 
 def ragged_cross_entropy(logits: Tensor, position: Tensor, truth: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tawt.batching.host import HostBatch
-from tawt.config.next_event import MOST_WHOLE
+from tawt.config.next_event import MOST_DAYS, MOST_WHOLE
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF
@@ -18,7 +18,9 @@ from tawt.dataset.clock import STEPS, coarsest_step
 from tawt.dataset.scales import Scale
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.gaps import HOURS, whole
 from tawt.models.decoder.heads import GAPS, KNOTS, Counted, Step
+from tawt.models.time_encoding import MINUTES
 from tawt.objectives.next_event import make_targets
 
 MOST_NUMBERS = 1 << 22
@@ -48,13 +50,16 @@ def count_next(
     knots = torch.from_numpy(_knots(shards, people, vocabulary))
     none = torch.zeros(0, dtype=torch.int64)
     steps, logs, apart = np.ones((2, len(Step))), [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
-    whole = np.ones(MOST_WHOLE)
+    hours, days = np.ones(MOST_WHOLE), np.ones(MOST_DAYS)
     for batch in sample:
         targets = make_targets(batch, vocabulary, knots, none, by_clock=False)
         at = targets.step_timed.numpy().astype(np.int64) * len(Step) + targets.step_is.numpy()
         steps += np.bincount(at, minlength=steps.size).reshape(steps.shape)
-        hours = targets.gap_whole.numpy()
-        whole += np.bincount(hours[(hours >= 0) & (hours < MOST_WHOLE)], minlength=MOST_WHOLE)
+        begins, ends = targets.gap_begins, targets.gap_ends
+        for total, within in (
+            (hours, whole(begins, ends, MINUTES)), (days, whole(begins // MINUTES, ends // MINUTES, HOURS)),
+        ):  # fmt: skip
+            total += np.bincount(within[(within >= 0) & (within < len(total))].numpy(), minlength=len(total))
         logs.append(np.log(targets.gap_is.numpy().astype(np.float64)))
         same = batch.document[1:] == batch.document[:-1]
         since: NDArray[np.int64] = batch.time[1:] - batch.time[:-1]
@@ -69,7 +74,8 @@ def count_next(
         log_step=torch.from_numpy(np.maximum(share, -30)).float(),
         gap=torch.tensor([gaps.mean(), max(float(gaps.std()), 0.1)], dtype=torch.float64),
         gap_quantiles=torch.from_numpy(np.quantile(gaps, np.linspace(rarest, 1 - rarest, GAPS))),
-        log_whole=torch.from_numpy(np.log(whole / whole.sum())),
+        log_hours=torch.from_numpy(np.log(hours / hours.sum())),
+        log_days=torch.from_numpy(np.log(days / days.sum())),
         resolution=_resolution(np.concatenate(apart)) / US_PER_HOUR,
         knots=knots,
         log_type=shares[0],

@@ -18,7 +18,7 @@ from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.due import NEVER, last_times
-from tawt.models.decoder.gaps import US_PER_MINUTE, whole_hours
+from tawt.models.decoder.gaps import US_PER_MINUTE
 from tawt.models.decoder.heads import Counted, NextHeads, Step, ranks
 from tawt.models.decoder.mixtures import gap_log_chance, rank_log_density
 from tawt.models.decoder.schedule import Schedule
@@ -32,7 +32,13 @@ MOST_LOGITS = 1 << 24
 
 
 def make_targets(
-    batch: HostBatch, vocabulary: Vocabulary, knots: Tensor, told_types: Tensor, *, by_clock: bool
+    batch: HostBatch,
+    vocabulary: Vocabulary,
+    knots: Tensor,
+    told_types: Tensor,
+    *,
+    by_clock: bool,
+    quiet_hours: float = 0.0,
 ) -> NextTargets:
     """Say what follows each token.
 
@@ -44,6 +50,7 @@ def make_targets(
         knots: `(v, KNOTS)`, see `Counted`.
         told_types: `(r,)`, see `Counted`.
         by_clock: Whether gaps are told by the clock, for which marks are made.
+        quiet_hours: See `NextConfig`.
     """
     assert batch.begins is not None and batch.ends is not None
     n = batch.n_tokens
@@ -78,10 +85,10 @@ def make_targets(
     own = token - vocabulary.n_bins[kind] - 1
     named = np.flatnonzero((status == ValueStatus.CATEGORY) & (own >= 0) & (vocabulary.n_categories[kind] > 0))
     later = np.flatnonzero(step[at] == Step.LATER)
-    from_minute, to_minute = (torch.from_numpy(x[at[later]]) for x in ((clock - since) // US_PER_MINUTE, minutes))
+    begins, ends = (torch.from_numpy(x[at[later]]) for x in ((clock - since) // US_PER_MINUTE, minutes))
     marks = torch.zeros(len(later), MINUTES, 0)
     if by_clock:
-        marks = _marks(document, minutes, timed & (step == Step.LATER), opening[:-1], at[later], from_minute)
+        marks = _marks(document, minutes, timed & (step == Step.LATER), opening[:-1], at[later], begins)
     came, came_in_all = last_times(batch.data_type, batch.time, batch.bounds, told_types.numpy())
     has_timed = first < batch.bounds[1:]
     final = batch.bounds[1:][ended] - 1
@@ -95,14 +102,14 @@ def make_targets(
         "step_least": reached, "step_ages": _hours(now, np.concatenate([came[at], came_in_all[ended]])),
         "before": before[at], "step": step[at], "gap_hours": gap[at],
         "minute": np.where(batch.is_static, 0, minutes % MINUTES)[at], "type_is": kind,
-        "type_least": least[at], "type_ages": _hours(batch.time[at], came[at]), "status_is": status,
+        "type_least": least[at], "type_weight": 1 + np.minimum(gap, np.float32(quiet_hours))[at], "type_ages": _hours(batch.time[at], came[at]), "status_is": status,
         "last": np.where(last >= 0, last + document + 1, 0)[at], "age_hours": age[at],
         "gap_at": later, "gap_is": gap[at[later]],
         "number_at": number, "category_at": named, "category_is": own[named],
     }  # fmt: skip
     tensors: dict[str, Any] = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in arrays.items()}
     return NextTargets(
-        **tensors, gap_whole=whole_hours(from_minute, to_minute), gap_marks=marks, number_low=low.float(),
+        **tensors, gap_begins=begins, gap_ends=ends, gap_marks=marks, number_low=low.float(),
         number_high=high.float(), n_categories=int(vocabulary.n_categories[kind[named]].sum()),
     )  # fmt: skip
 
@@ -165,10 +172,10 @@ def loss_sums(
         asked = t.gap_is != NOT_ASKED
         hours = torch.where(asked, t.gap_is, 1.0)
         told = heads.gaps(take(t.gap_at, states), t.gap_marks)
-        chance = told.log_chance(hours, heads.resolution, t.minute[t.gap_at], t.gap_whole)
+        chance = told.log_chance(hours, heads.resolution, t.gap_begins, t.gap_ends)
         sums["gap"] = -torch.where(asked, chance, 0.0).sum()
     if "next_type" in parts:
-        sums["next_type"] = _type_sum(heads, after, table, t.type_is, t.type_least, t.type_ages)
+        sums["next_type"] = _type_sum(heads, after, table, t.type_is, t.type_weight, t.type_least, t.type_ages)
     if "next_status" in parts:
         sums["next_status"] = cross_entropy(heads.what.statuses(typed, known), t.status_is)
     if "next_number" in parts:
@@ -185,8 +192,8 @@ def loss_sums(
 
 
 def _type_sum(heads: NextHeads, after: Tensor, table: Tensor, *asked: Tensor) -> Tensor:
-    def cost(states: Tensor, table: Tensor, truth: Tensor, least: Tensor, ages: Tensor) -> Tensor:
-        return cross_entropy(heads.types(states, table, least, ages), truth)
+    def cost(states: Tensor, table: Tensor, truth: Tensor, weight: Tensor, least: Tensor, ages: Tensor) -> Tensor:
+        return cross_entropy(heads.types(states, table, least, ages), truth, weight)
 
     rows = max(1, MOST_LOGITS // len(table))
     if len(after) <= rows:
@@ -214,7 +221,7 @@ def baseline_sums(counted: Counted, targets: NextTargets, vocabulary: Vocabulary
     sums = {
         "step": -counted.log_step[t.step_timed.long(), t.step_is].sum(),
         "gap": -gap_log_chance(one, t.gap_is, counted.resolution).sum(),
-        "next_type": (tail[t.type_least] - counted.log_type[t.type_is]).sum(),
+        "next_type": ((tail[t.type_least] - counted.log_type[t.type_is]) * t.type_weight).sum(),
         "next_status": -counted.log_status[t.type_is, t.status_is].sum(),
         "next_number": torch.tensor(math.log(RANK_WIDTH) * len(t.number_low)),
         "next_category": -counted.log_category[offset[t.type_is[t.category_at]] + t.category_is].sum(),

@@ -101,8 +101,10 @@ class Preparer:
             counted = self.baselines.next
             assert counted is not None
             following = next_event.make_targets(
-                batch, vocabulary, counted.knots, counted.told_types, by_clock=objective.next.n_hours > 0
-            )
+                batch, vocabulary, counted.knots, counted.told_types, by_clock=objective.next.n_hours > 0,
+                # what tells how well it does is the likelihood
+                quiet_hours=objective.next.quiet_hours if self.training else 0.0,
+            )  # fmt: skip
             counts |= next_event.counts(following)
             baseline |= next_event.baseline_sums(counted, following, vocabulary)
         whole = batch

@@ -14,7 +14,7 @@ from tawt.config.next_event import NextConfig
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.due import Due
-from tawt.models.decoder.gaps import GapOutputs
+from tawt.models.decoder.gaps import HOURS, GapOutputs
 from tawt.models.decoder.mixtures import NARROW_GAP, NARROW_RANK
 from tawt.models.decoder.schedule import N_MARKS
 from tawt.models.heads import ReconstructionHeads, zeroed
@@ -54,8 +54,10 @@ class Counted:
     """`(2,)`, mean and standard deviation of the log hours of gaps."""
     gap_quantiles: Tensor
     """`(GAPS,)`, evenly spaced quantiles of the same."""
-    log_whole: Tensor
-    """`(MOST_WHOLE,)`, log share of the whole hours within gaps, see `whole_hours`."""
+    log_hours: Tensor
+    """`(MOST_WHOLE,)`, log share of the whole hours within gaps, see `tawt.models.decoder.gaps.whole`."""
+    log_days: Tensor
+    """`(MOST_DAYS,)`, of the whole days."""
     resolution: float
     """Hours, of which times are whole multiples."""
     knots: Tensor
@@ -95,6 +97,7 @@ class NextHeads(nn.Module):
         self.gap = nn.Linear(d_model, 3 * how.n_gaps)
         # by the clock, see `GapOutputs`
         self.minute = nn.Linear(d_model, 1 + MINUTES + how.n_hours) if how.n_hours else None
+        self.day = nn.Linear(d_model, 1 + MINUTES + HOURS + how.n_days) if how.n_days else None
         self.of_marks = nn.Linear(d_model, N_MARKS) if how.n_hours else None
         self.of_minute = nn.Embedding(MINUTES, d_model) if how.n_hours else None
         self.of_step = nn.Embedding(len(Step), d_model)
@@ -114,6 +117,9 @@ class NextHeads(nn.Module):
             for one in (self.minute.weight, self.minute.bias, self.of_marks.weight, self.of_minute.weight):
                 nn.init.zeros_(one)
             nn.init.ones_(self.of_marks.bias)
+        if self.day is not None:
+            nn.init.zeros_(self.day.weight)
+            nn.init.zeros_(self.day.bias)
         nn.init.normal_(self.of_step.weight, std=d_model**-0.5)
         # what numbers and gaps are told in, and of which data_types: kept as weights are, but not learned
         self.told_types: Tensor
@@ -131,7 +137,9 @@ class NextHeads(nn.Module):
         self.gap.bias.copy_(_spread(counted.gap_quantiles, self.n_gaps, NARROW_GAP))
         if self.minute is not None:
             # in half of all gaps, for what a part is hardly asked for it hardly learns
-            self.minute.bias[1 + MINUTES :] = counted.log_whole[: self.n_hours]
+            self.minute.bias[1 + MINUTES :] = counted.log_hours[: self.n_hours]
+        if self.day is not None:
+            self.day.bias[1 + MINUTES + HOURS :] = counted.log_days[: len(self.day.bias) - 1 - MINUTES - HOURS]
         self.number_bias.weight.copy_(_spread(torch.linspace(0, 1, GAPS), self.n_numbers, NARROW_RANK))
         bins = torch.zeros(len(self.knots), 1)
         self.what.start_at(counted.log_type, counted.log_category, counted.log_status, bins, bins[:, 0])
@@ -175,12 +183,12 @@ class NextHeads(nn.Module):
 
     def gaps(self, states: Tensor, marks: Tensor | None) -> GapOutputs:
         """`(m, d_model)` and, where gaps go by the clock, `Schedule.marks` -> what they say of the gap."""
-        free = self.gap(states).float()
-        if self.minute is None or self.of_marks is None:
-            return GapOutputs(free, None)
-        assert marks is not None, "a decoder whose gaps go by the clock is told of the record's moments"
-        own = torch.einsum("mqf,mf->mq", marks, self.of_marks(states).float())
-        return GapOutputs(free, self.minute(states).float() + functional.pad(own, (1, self.n_hours)))
+        minutes, days = (one if one is None else one(states).float() for one in (self.minute, self.day))
+        if minutes is not None and self.of_marks is not None:
+            assert marks is not None, "a decoder whose gaps go by the clock is told of the record's moments"
+            own = torch.einsum("mqf,mf->mq", marks, self.of_marks(states).float())
+            minutes = minutes + functional.pad(own, (1, self.n_hours))
+        return GapOutputs(self.gap(states).float(), minutes, days)
 
     def after(self, states: Tensor, step: Tensor, gap_hours: Tensor, minute: Tensor) -> Tensor:
         """States that know when the next event is, `(m, d_model)`.

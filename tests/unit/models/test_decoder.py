@@ -56,7 +56,7 @@ def a_decoder(vocabulary, attention=("rotary", "decay"), seed=0):
         torch.manual_seed(seed)
         encoder, heads = (
             Encoder(config, vocabulary).eval(),
-            NextHeads(config, NextConfig(n_hours=2, n_due=12), vocabulary).eval(),
+            NextHeads(config, NextConfig(n_hours=2, n_days=3, n_due=12), vocabulary).eval(),
         )
         v = len(vocabulary)
         knots = torch.randn(v, 257).sort(1).values
@@ -67,6 +67,7 @@ def a_decoder(vocabulary, attention=("rotary", "decay"), seed=0):
                 torch.tensor([1.0, 1.0]),
                 torch.linspace(-1, 3, 129),
                 torch.zeros(168),
+                torch.zeros(400),
                 1 / 60,
                 knots,
                 *zeros,

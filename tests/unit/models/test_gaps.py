@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from tawt.models.decoder.gaps import GapOutputs, whole_hours
+from tawt.models.decoder.gaps import GapOutputs, whole
 
 SECOND, MINUTE, HOUR = 1_000_000, 60_000_000, 3_600_000_000
 N_HOURS = 3
@@ -22,14 +24,26 @@ def made():
     return GapOutputs(free[None], torch.cat([torch.tensor([0.85]), minutes, whole])[None])
 
 
+@pytest.fixture
+def by_day(made):
+    """The same, but half is told by the day: mostly at one at night, some at seven past three, within four days."""
+    minutes, hours = torch.full((60,), -6.0), torch.full((24,), -4.0)
+    minutes[0], minutes[7], hours[1], hours[15] = 3.0, 1.5, 2.0, 1.0
+    days = torch.tensor([0.0, 1.0, 0.5, -1.0])
+    return replace(made, days=torch.cat([torch.tensor([0.0]), minutes, hours, days])[None])
+
+
+def wide_of(made, n):
+    """The same for `n` states."""
+    return GapOutputs(*(x if x is None else x.expand(n, -1) for x in (made.free, made.minutes, made.days)))
+
+
 def chances(made, gaps, now, resolution):
     """Log chance of each of some gaps, us, that begin at a time of the clock."""
     ends = now + gaps
-    whole = whole_hours(torch.full_like(gaps, now // MINUTE), ends // MINUTE)
-    n = len(gaps)
-    wide = GapOutputs(made.free.expand(n, -1), made.minutes.expand(n, -1))
-    hours = (gaps / HOUR).float()
-    return wide.log_chance(hours, torch.tensor(resolution / HOUR).double(), ends // MINUTE % 60, whole).double()
+    begins, hours = torch.full_like(gaps, now // MINUTE), (gaps / HOUR).float()
+    step = torch.tensor(resolution / HOUR).double()
+    return wide_of(made, len(gaps)).log_chance(hours, step, begins, ends // MINUTE).double()
 
 
 @pytest.mark.parametrize(
@@ -41,25 +55,40 @@ def chances(made, gaps, now, resolution):
         (20 * SECOND, 9 * MINUTE + 40 * SECOND),
     ],
 )
-def test_chances_of_all_gaps_sum_to_one(made, resolution, now):
+@pytest.mark.parametrize("of", ["made", "by_day"])
+def test_chances_of_all_gaps_sum_to_one(of, resolution, now, request):
     """Over all multiples of the resolution up to a month they sum to 1, on whichever minute and second it begins."""
+    made = request.getfixturevalue(of)
     gaps = torch.arange(1, 31 * 24 * HOUR // resolution) * resolution
     assert chances(made, gaps, now, resolution).exp().sum().item() == pytest.approx(1, abs=3e-3)
 
 
+SOON = [
+    (MINUTE, 41 * MINUTE + 17, 0),
+    (20 * SECOND, 9 * MINUTE + 40 * SECOND, 0),
+    (20 * SECOND, 9 * MINUTE + 40 * SECOND, 30 * MINUTE + 20 * SECOND),
+    (MINUTE, 52 * MINUTE, 15 * MINUTE),
+]
+LATE = [
+    (20 * SECOND, 23 * HOUR + 50 * MINUTE, 25 * HOUR + 13 * MINUTE),
+    (MINUTE, 23 * HOUR + 50 * MINUTE, 25 * HOUR + 10 * MINUTE),
+    (5 * MINUTE, 22 * HOUR + 10 * MINUTE, 3 * HOUR),
+]
+
+
 @pytest.mark.parametrize(
-    ("resolution", "now", "passed"),
-    [(MINUTE, 41 * MINUTE + 17, 0), (20 * SECOND, 9 * MINUTE + 40 * SECOND, 0),
-     (20 * SECOND, 9 * MINUTE + 40 * SECOND, 30 * MINUTE + 20 * SECOND), (MINUTE, 52 * MINUTE, 15 * MINUTE)],
-)  # fmt: skip
-def test_draws_have_their_chances(made, resolution, now, passed):
+    ("of", "resolution", "now", "passed"),
+    [*(("made", *case) for case in SOON), *(("by_day", *case) for case in (*SOON, *LATE))],
+)
+def test_draws_have_their_chances(of, resolution, now, passed, request):
     """20,000 draws, given what has passed, have the chances of the gaps that are longer, by a chi-squared of 60 or so cells;
     how likely it is that any is longer is the sum of these."""
+    made = request.getfixturevalue(of)
     n, rng = 20_000, np.random.default_rng(5)
     gaps = torch.arange(passed // resolution + 1, 31 * 24 * HOUR // resolution) * resolution
     left = chances(made, gaps, now, resolution).exp().numpy()
     beyond, begun = torch.full((n,), passed), torch.full((n,), now)
-    wide = GapOutputs(made.free.expand(n, -1), made.minutes.expand(n, -1))
+    wide = wide_of(made, n)
     assert made.log_longer(beyond[:1], begun[:1], resolution).exp().item() == pytest.approx(left.sum(), abs=4e-3)
     drawn = wide.draw(torch.from_numpy(rng.random((n, 2))), beyond, begun, resolution)
     assert (drawn > passed).all() and (drawn % resolution == 0).all()
@@ -79,13 +108,25 @@ def test_a_record_finds_back_to_its_minute(made):
     rng = np.random.default_rng(6)
     for begins in (0, 20, 50):
         n = 400
-        wide = GapOutputs(made.free.expand(n, -1), made.minutes.expand(n, -1))
+        wide = wide_of(made, n)
         now = torch.full((n,), begins * MINUTE)
         drawn = wide.draw(torch.from_numpy(rng.random((n, 2))), torch.zeros(n, dtype=torch.int64), now, MINUTE)
         assert (((now + drawn) // MINUTE % 60) == 7).float().mean() > 0.4
 
 
-def test_whole_hours_of_a_gap():
+def test_a_stay_ends_by_the_day(by_day):
+    """From whichever hour it begins, what is told by the day mostly ends at one at night, on the minute, days later."""
+    n, rng = 2000, np.random.default_rng(7)
+    for begins in (0, 9 * HOUR + 20 * MINUTE, 23 * HOUR + 59 * MINUTE):
+        now = torch.full((n,), begins)
+        drawn = wide_of(by_day, n).draw(torch.from_numpy(rng.random((n, 2))), torch.full((n,), 3 * HOUR), now, MINUTE)
+        ends = now + drawn
+        night = (ends // HOUR % 24 == 1) & (ends // MINUTE % 60 == 0)
+        assert night.float().mean() > 0.4 and (drawn[night] > 24 * HOUR).float().mean() > 0.5
+
+
+def test_whole_hours_and_days_of_a_gap():
     """A gap to the next minute spans none, one of an hour none, one of an hour and a minute one, one within a minute is not."""
     before, after = torch.tensor([7, 7, 7, 7, 67]), torch.tensor([8, 67, 68, 7, 187])
-    assert whole_hours(before, after).tolist() == [0, 0, 1, -1, 1]
+    assert whole(before, after, 60).tolist() == [0, 0, 1, -1, 1]
+    assert whole(before, after, 24).tolist() == [0, 2, 2, -1, 4]

@@ -105,7 +105,7 @@ def test_a_decoder_says_of_old_data_types_what_it_said(both):
     old, new, batch = both
     tree = {
         "model": {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16, "causal": True},
-        "objective": {"masked": {"weight": 0}, "next": {"weight": 1, "n_hours": 2, "n_due": 64}, "latent": {
+        "objective": {"masked": {"weight": 0}, "next": {"weight": 1, "n_hours": 2, "n_days": 3, "n_due": 64}, "latent": {
             "model": {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16}, "trains_encoder": True, "n_queries": 2,
         }}, "batching": {"order": "by_type"},
     }  # fmt: skip
@@ -123,7 +123,7 @@ def test_a_decoder_says_of_old_data_types_what_it_said(both):
             low, high = heads.ranks(kinds[[0, 3]], torch.tensor([0.1, 0.2]))
             steps.append(heads.steps(own, torch.ones(len(own), dtype=torch.bool), table, kinds, ages))
             told.append([
-                states, *(heads.gaps(own, marks).free, heads.gaps(own, marks).minutes),
+                states, *vars(heads.gaps(own, marks)).values(),
                 heads.what.statuses(typed, kinds), heads.numbers(typed, kinds, status), low, high,
                 heads.told(model.latent(batch).mean),
             ])  # fmt: skip
