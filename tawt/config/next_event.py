@@ -44,8 +44,8 @@ class NextConfig(Section):
     """Whole days up to which a gap may also be told by the hour of the day at which it ends and its minute, as rounds
     keep to the day; 0 = not by the day."""
     quiet_hours: float = Field(0.0, ge=0, le=8766)
-    """Each hour of a gap, up to this many, makes the event after it weigh one more when its data_type is learned, for what
-    ends a stay is one event after hundreds. It is told the gap, so its chance stays what it is; 0 = all weigh alike."""
+    """Each hour of a gap, up to this many, makes the event after it weigh one more when its data_type is learned, for
+    what ends a stay is one event after hundreds. It is told the gap, so its chance stays what it is; 0 = all alike."""
     n_due: int = Field(0, ge=0, le=4096)
     """Data_types, the most frequent ones, of which it is told how long ago each came last, so that what is measured
     twice a day comes twice a day; 0 = none."""

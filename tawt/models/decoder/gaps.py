@@ -91,8 +91,8 @@ class GapOutputs:
         return gap
 
     def _joint(self, beyond: Tensor, now: Tensor, resolution: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Log chances that it is longer and of a log-normal, ends in a minute from now, or by the day in an hour from now,
-        `(m, M)`, `(m, 60 h)` and `(m, 24 d)` float64."""
+        """Log chances that it is longer and of a log-normal, ends in a minute from now, or, by the day, in an hour from
+        now, `(m, M)`, `(m, 60 h)` and `(m, 24 d)` float64."""
         free = gaps_longer(self.free, _least(beyond, resolution))
         by_clock = by_day = free.new_zeros(len(free), 0)
         if self.minutes is not None:

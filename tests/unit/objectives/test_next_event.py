@@ -30,10 +30,11 @@ OBJECTIVE = {"masked": {"weight": 0.0}, "next": {"weight": 1.0, "n_due": 6}}
 def made(workspace):
     """`made(max_length)`: a batch, what is asked of it, and what asks."""
 
-    def make(max_length=1024, **model):
+    def make(max_length=1024, quiet_hours=0.0, **model):
         batching = {"tokens_per_batch": 2048, "max_length": max_length, "order": "by_type", "window": "sliding"}
+        objective = OBJECTIVE | {"next": OBJECTIVE["next"] | {"quiet_hours": quiet_hours}}
         config = PretrainConfig.model_validate(
-            {"model": MODEL | model, "objective": OBJECTIVE, "batching": batching | {"max_length": max_length}}
+            {"model": MODEL | model, "objective": objective, "batching": batching | {"max_length": max_length}}
         )
         dataset = open_dataset(workspace)
         train = dataset.split("train")
@@ -46,6 +47,28 @@ def made(workspace):
         return batch, prepare(batch, 0), prepare, build_model(config, dataset.vocabulary, 0)
 
     return make
+
+
+def test_what_follows_a_silence_weighs_more_while_it_is_learned(made):
+    """Each data_type costs as before, times one more for each hour of the gap before it, up to so many; on tuning as before."""
+    batch, example, prepare, model = made(quiet_hours=5.0)
+    t = example.next
+    assert ((t.gap_hours > 1) & (t.gap_hours < 5)).any() and (t.gap_hours > 5).any(), "the case is not met"
+    assert torch.equal(t.type_weight, 1 + t.gap_hours.clamp_max(5))
+    heads = model.heads.next
+    with torch.no_grad():
+        tokens = model.encoder.closed(*model.encoder.opened(example.batch)).tokens
+        table = model.encoder.embedding.data_type.weight
+        tables = table, model.encoder.embedding.value.category_rows
+        after = heads.after(tokens[t.before], t.step, t.gap_hours, t.minute)
+        chance = heads.types(after, table, t.type_least, t.type_ages).log_softmax(1)
+        each = -chance.gather(1, t.type_is[:, None])[:, 0].double().numpy()
+        (ours,) = next_event.loss_sums(heads, tables, tokens, t, ["next_type"]).values()
+    assert ours.item() == pytest.approx(
+        sum(c * (1 + min(h, 5)) for c, h in zip(each, t.gap_hours.tolist(), strict=True)), rel=1e-5
+    )
+    prepare.training = False
+    assert (prepare(batch, 0).next.type_weight == 1).all()
 
 
 def test_targets_are_those_of_plain_loops(made):
