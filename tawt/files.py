@@ -25,19 +25,23 @@ ASIDE = ".aside"
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, private: bool = False) -> Iterator[Path]:
     """Give the place to write a file aside; it is flushed and renamed to its name at the end, or removed.
+
+    A private one is from its first byte on the owner's alone, as is what it lies in where that is new.
 
     The place has always the same name, so that the next write replaces what a killed one left. Who writes the same
     file at once waits for the other: what lies under its name is of one of them.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, private)
     aside = path.with_name(f".{path.name}.tmp")
     if not is_own(aside):
         remove(aside)
-    with alone(aside, taken=lambda: None):
+    with alone(aside, taken=lambda: None, private=private):
         try:
             os.truncate(aside, 0)
+            if private:
+                keep_private(aside, path)
             yield aside
             publish_file(aside, path)
         except BaseException as error:
@@ -48,17 +52,19 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, private: bool = False) -> Iterator[Path]:
     """Give the place to fill a folder aside; it is published under its name at the end, or removed.
 
-    Until then none but the owner sees it: nobody has said yet that others may, and a kill would leave it so.
+    Until then none but the owner sees it: nobody has said yet that others may, and a kill would leave it so. A private
+    one stays the owner's.
     """
     aside = path.with_name(f".{path.name}.tmp")
     remove(aside)
     mode = _made_private(aside)
     try:
         yield aside
-        aside.chmod(mode)
+        if not private:
+            aside.chmod(mode)
         publish(aside, path)
     except BaseException:
         remove(aside)
@@ -108,11 +114,11 @@ def read_json(path: Path) -> Any | None:
         return None
 
 
-def write_parquet(path: Path, table: pa.Table, **options: Any) -> None:
+def write_parquet(path: Path, table: pa.Table, private: bool = False, **options: Any) -> None:
     """Write a Parquet file, whole or not at all, that holds the hash of its rest; options go to pyarrow."""
     import pyarrow.parquet as pq
 
-    with whole(path) as aside:
+    with whole(path, private) as aside:
         pq.write_table(
             table.replace_schema_metadata({**(table.schema.metadata or {}), b"seal": BLANK}), aside, **options
         )
@@ -176,11 +182,19 @@ def touched(stamp: tuple[int, ...]) -> int:
     return stamp[-1] if stamp else 0
 
 
-@contextmanager
-def made_folder(path: Path) -> Iterator[None]:
-    """Make a folder, and those above it; what was made and is empty at the end goes again."""
-    made = [place for place in (path, *path.parents) if not place.exists()]
+def make_folder(path: Path, private: bool) -> None:
+    """Make a folder, and those above it; those that are made private are the owner's alone from the start."""
+    for place in reversed((path, *path.parents)) if private else ():
+        if not place.exists():
+            place.mkdir(mode=0o700, exist_ok=True)
     path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def made_folder(path: Path, private: bool = False) -> Iterator[None]:
+    """Make a folder as `make_folder` does; what was made and is empty at the end goes again."""
+    made = [place for place in (path, *path.parents) if not place.exists()]
+    make_folder(path, private)
     try:
         yield
     finally:
@@ -205,19 +219,22 @@ def alone_at(path: Path, taken: Exception | Callable[[], None]) -> Iterator[None
 
 
 @contextmanager
-def alone(path: Path, taken: Exception | Callable[[], None] | None = None) -> Iterator[None]:
+def alone(
+    path: Path, taken: Exception | Callable[[], None] | None = None, private: bool = False
+) -> Iterator[None]:  # fmt: skip
     """Hold a lock file; the lock goes with the process, however it ends.
 
     Args:
         path: The file, made where it is not there.
         taken: What is raised where another process holds it, or what is called once before waiting for that process.
+        private: Whether none but the owner may read it, where it is made.
 
     Raises:
         BlockingIOError: Another process holds it, and nothing else is said for that.
         FileError: It is a link.
     """
     while True:
-        with os.fdopen(open_lock(path), "rb") as lock:
+        with os.fdopen(open_lock(path, private), "rb") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -232,15 +249,16 @@ def alone(path: Path, taken: Exception | Callable[[], None] | None = None) -> It
 
 
 @contextmanager
-def written_aside(place: Path, taken: Exception) -> Iterator[Path]:
+def written_aside(place: Path, taken: Exception, private: bool = False) -> Iterator[Path]:
     """Give a folder of the name of another one, beside it, to write its files in alone, and remove it at the end.
 
     Args:
         place: The folder that the files are for; whoever writes them publishes them.
         taken: What is raised where another process writes them.
+        private: Whether what is made for it above it is the owner's alone.
     """
     aside = place.with_name(f".{place.name}.tmp")
-    with made_folder(place.parent), alone_at(place, taken):
+    with made_folder(place.parent, private), alone_at(place, taken):
         remove(aside)
         _made_private(aside)
         try:

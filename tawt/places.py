@@ -100,14 +100,14 @@ def make_new(path: Path) -> None:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
 
 
-def open_lock(path: Path) -> int:
-    """Open a file to lock it, made where it is not there; its content stays as it is.
+def open_lock(path: Path, private: bool = False) -> int:
+    """Open a file to lock it, made where it is not there, private for its owner alone; its content stays as it is.
 
     Raises:
         FileError: It is a link.
     """
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600 if private else 0o666)
     except OSError:
         if path.is_symlink():
             raise FileError(str(path), "is a link, expected a file of its own", "remove it") from None

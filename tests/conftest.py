@@ -35,6 +35,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.fixture(scope="session")
+def exposed() -> Callable[[Path], list[str]]:
+    """Return what others than its owner may see of a folder: itself, and what lies below it, by name."""
+
+    def found(folder: Path) -> list[str]:
+        return [path.name for path in (folder, *folder.rglob("*")) if path.stat().st_mode & 0o077]
+
+    return found
+
+
+@pytest.fixture(scope="session")
 def shards() -> ModuleType:
     """The module `tests/shards.py`, which invents datasets in the trainer's format."""
     path = Path(__file__).with_name("shards.py")

@@ -14,6 +14,7 @@ from tawt.builtin.all import graph_of
 from tawt.commands.ingest import run
 from tawt.contracts.label_columns import as_labels
 from tawt.contracts.label_set import AboutLabels, about_labels, label_path
+from tawt.contracts.workspace import is_outside
 from tawt.database.connect import Limits, connect
 from tawt.errors import ConfigError, StageError
 from tawt.files import digest, made_folder, write_parquet
@@ -132,10 +133,10 @@ def _as_meds(made: LabelResult, folder: Path | None) -> LabelResult:
     if folder is None or made.dry_run:
         return made
     written = []
-    with made_folder(folder):
+    with made_folder(folder, private := is_outside(folder)):
         for name, table in meds_labels(read_parquet(made.path), made.name).items():
             written.append(folder / f"{name}.parquet")
-            write_parquet(written[-1], table, compression="zstd")
+            write_parquet(written[-1], table, private, compression="zstd")
     return replace(made, meds=tuple(written))
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tawt.contracts.workspace import is_outside
 from tawt.errors import ConfigError
-from tawt.files import made_folder, sync, write_hashes, written_aside
+from tawt.files import keep_private, made_folder, make_folder, sync, write_hashes, written_aside
 from tawt.places import real, refuse_links
 from tawt.seals import LIST, listed_files
 from tawt.training.outputs import is_run, refuse_outside
@@ -55,7 +56,8 @@ def hold_names(place: Path, names: Iterable[str]) -> None:
 def published(place: Path, last: str) -> Iterator[Path]:
     """Give the place to write files of a folder aside; they replace those that it listed before, or nothing happens.
 
-    A kill while they do leaves a folder without its `last` file, and so none that anybody reads.
+    A kill while they do leaves a folder without its `last` file, and so none that anybody reads. Outside of every
+    workspace they, and the folders that are made for them, are the owner's alone.
 
     Args:
         place: The folder.
@@ -67,22 +69,25 @@ def published(place: Path, last: str) -> Iterator[Path]:
     in_use = ConfigError(
         str(place), "is being written by another process, expected to write it alone", f"wait for it, or {_ELSEWHERE}"
     )
-    with written_aside(place, in_use) as aside:
+    private = is_outside(place)
+    with written_aside(place, in_use, private) as aside:
         yield aside
         write_hashes(aside)
-        with made_folder(place):
-            _publish(aside, place, last)
+        with made_folder(place, private):
+            _publish(aside, place, last, private)
 
 
-def _publish(aside: Path, place: Path, last: str) -> None:
+def _publish(aside: Path, place: Path, last: str, private: bool) -> None:
     new = sorted(path.relative_to(aside) for path in aside.rglob("*") if path.is_file())
     old = [Path(name) for name in listed_files(place) or {}]
     for name in new:
+        if private:
+            keep_private(aside / name, place / name)
         sync(aside / name)
     for name in (Path(last), *old, Path(LIST)):
         (place / name).unlink(missing_ok=True)
     for name in sorted(new, key=lambda name: (name == Path(last), name)):
-        (place / name.parent).mkdir(parents=True, exist_ok=True)
+        make_folder(place / name.parent, private)
         (aside / name).replace(place / name)
     for folder in {(place / name).parent for name in (*new, *old)} - {place}:
         if folder.is_dir() and not any(folder.iterdir()):

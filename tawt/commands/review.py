@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from tawt.dataset.records import Cohort, OfSplit
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import ConfigError, FileError
 from tawt.evaluation.resample import N_DRAWS
-from tawt.files import digest, sealed
+from tawt.files import digest, write_sealed, write_text
 from tawt.pipeline.fresh import hold_fresh
 from tawt.places import real
 from tawt.reviews.answers import FORMAT, KEY, PAGE, read_key, read_ratings
@@ -99,8 +98,8 @@ def review(
         )  # fmt: skip
     text = page(key["review"], [item(sheet) for sheet in sheets(chosen.records, Readable(dataset.vocabulary))])
     with published(target, KEY) as aside:
-        _write_private(aside / PAGE, text)
-        _write_private(aside / KEY, sealed(key))
+        write_text(aside / PAGE, text)
+        write_sealed(aside / KEY, key)
     return ReviewResult(target, n, key["review"])
 
 
@@ -162,9 +161,3 @@ def _hold_outside(target: Path, workspace: Path) -> None:
             str(target), "lies in a workspace, expected a place outside: answers come to lie beside the page",
             "choose another with `--out DIR`",
         )  # fmt: skip
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that none but its owner may read from its first byte on."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)

@@ -26,7 +26,7 @@ from tawt.evaluation.resample import N_DRAWS
 from tawt.evaluation.table import Comparison, compare
 from tawt.evaluation.withheld import n_subjects, withheld, withheld_text
 from tawt.evaluation.zero_shot import Check
-from tawt.files import digest, keep_private, write_sealed, write_text
+from tawt.files import digest, write_sealed, write_text
 from tawt.heads.kinds import KINDS, answers
 from tawt.heads.label_set import LabelSet
 from tawt.heads.labels import label_file, read_labels
@@ -232,9 +232,6 @@ def risk(
             about |= {"n": n, "most": most, "checks": [check.to_json() for check in result.checks], "run": folder.name}
             write_sealed(aside / RECORD, {**comparison.to_json(), **about, "model": sha256_file(decoder.weights)})
             write_text(aside / TABLE, result.text())
-            if out is not None:  # outside of the workspace, which says by itself who may look into it
-                for path in aside.rglob("*.parquet"):
-                    keep_private(path, target / path.relative_to(aside))
     for number, why in (
         (n_unseen, "of whom nothing was known"),
         (result.n_open, "of which no continuation has an answer"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tawt.contracts.layers import LAYERS
 from tawt.errors import FileError
+from tawt.places import real
 from tawt.seals import SAYS
 
 PIPELINE = "pipeline.yaml"
@@ -31,6 +32,17 @@ def home_of(root: Path, stage: str) -> Path:
     """Return the workspace that holds a stage: what is carried is made of events that it does not hold."""
     layer = LAYERS.get(stage.partition(".")[0])  # None of a name that is no stage's
     return (origin_of(root) or root) if layer is not None and layer.command == "ingest" else root
+
+
+def is_outside(place: Path) -> bool:
+    """Return whether a place lies in no workspace, which says by itself who may look into it.
+
+    What tells of people is the owner's alone there.
+
+    Raises:
+        FileError: A folder above it may not be looked into.
+    """
+    return not any(is_workspace(root) for root in real(place).parents)
 
 
 def is_workspace(root: Path) -> bool:

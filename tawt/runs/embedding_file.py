@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Floats, Ints
 from tawt.contracts.embeddings import about_embeddings
+from tawt.contracts.workspace import is_outside
 from tawt.errors import ConfigError, FileError, TawtError
 from tawt.files import alone_at, made_folder, whole
 from tawt.places import remove
@@ -115,7 +116,7 @@ def writing(path: Path, workspace: Path) -> Iterator[None]:
         for name in {aside.stem[1:] for suffix in ("lock", "tmp") for aside in path.parent.glob(f".*.{suffix}")}:
             with suppress(ConfigError), _alone(path.parent / name):  # nobody is writing it now
                 remove(path.parent / f".{name}.tmp")
-    with made_folder(path.parent), _alone(path):
+    with made_folder(path.parent, is_outside(path)), _alone(path):
         yield
 
 
@@ -133,7 +134,7 @@ def write_embeddings(
     path: Path, subject: Ints, time: Ints, split: NDArray[np.object_], row: Ints | None, rows: Rows,
     about: Mapping[str, str],
 ) -> None:  # fmt: skip
-    """Write a file of embeddings, whole or not at all, a row group at a time.
+    """Write a file of embeddings, whole or not at all, a row group at a time; outside of a workspace its owner's alone.
 
     Args:
         path: The file.
@@ -152,7 +153,7 @@ def write_embeddings(
         "embedding": as_lists(rows.vectors),
     }
     table = pa.table(columns, metadata={**about, "seal": BLANK})
-    with whole(path) as aside:
+    with whole(path, is_outside(path)) as aside:
         with pq.ParquetWriter(aside, table.schema) as writer:
             for start in range(0, max(1, len(table)), _AT_ONCE):
                 writer.write_table(table.slice(start, _AT_ONCE))

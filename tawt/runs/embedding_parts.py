@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Ints
 from tawt.contracts.embeddings import parts_folder
+from tawt.contracts.workspace import is_outside
 from tawt.errors import FileError
-from tawt.files import write_parquet
+from tawt.files import make_folder, write_parquet
 from tawt.places import remove
 from tawt.readers import read_parquet
 from tawt.room import naming
@@ -37,7 +38,7 @@ class Parts:
     """
 
     def __init__(self, path: Path, key: str) -> None:
-        self.folder = parts_folder(path)
+        self.folder, self.private = parts_folder(path), is_outside(path)
         self.key = key
         if self.folder.is_symlink():  # it could lead to anybody's folder
             remove(self.folder)
@@ -62,7 +63,7 @@ class Parts:
     def write(self, name: str, time: Ints, vectors: NDArray[np.float32]) -> None:
         """Keep a part."""
         columns = {"time": pa.array(time), "embedding": as_lists(vectors)}
-        write_parquet(self.folder / name, pa.table(columns, metadata={_OF: self.key.encode()}))
+        write_parquet(self.folder / name, pa.table(columns, metadata={_OF: self.key.encode()}), self.private)
 
     @contextmanager
     def rows(self, shape: tuple[int, int]) -> Iterator[Rows]:
@@ -71,7 +72,7 @@ class Parts:
         Args:
             shape: Rows, and numbers in each.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder, self.private)
         path = self.folder / _ROWS
         remove(path)
         try:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tawt.config.label import SelfTrainingConfig
+from tawt.contracts.workspace import is_outside
 from tawt.errors import CheckpointError
 from tawt.files import digest, whole
 from tawt.heads.targets import Targets, Task
@@ -118,7 +119,7 @@ def write_taught(run: Path, task: Task, taught: Taught, made_of: str) -> None:
         "subject_id": task.asked.subject_id, "prediction_time": pa.array(task.asked.time, pa.timestamp("us")),
         "outputs": pa.array(list(taught.outputs), pa.list_(pa.float32())),
     })  # fmt: skip
-    with whole(run / TEACHER) as aside:
+    with whole(run / TEACHER, is_outside(run)) as aside:
         pq.write_table(table.replace_schema_metadata({_MADE_OF: made_of}), aside, compression="zstd")
 
 

@@ -22,7 +22,7 @@ def published_set(
     target: Path, make: Callable[[Path], None], about: dict[str, Any], judge: Judge, publish_anyway: Collection[str], *,
     key: str, refusals: Refusals,
 ) -> Sequence[GateVerdict]:  # fmt: skip
-    """Make a set aside, ask the gates, and publish it by a rename.
+    """Make a set aside, ask the gates, and publish it by a rename; one of real people stays the owner's alone.
 
     Args:
         target: What it is to be called.
@@ -36,7 +36,7 @@ def published_set(
     Raises:
         PrivacyError: A gate refuses it.
     """
-    with whole_folder(target) as aside:
+    with whole_folder(target, private=_is_of_people(about)) as aside:
         make(aside)
         files = {f"{name}/{below}": sha256 for name in FOLDERS for below, sha256 in hashes_of(aside / name).items()}
         about = about | {"files": files}
@@ -69,9 +69,13 @@ def _write(folder: Path, about: dict[str, Any]) -> None:
     write_sealed(folder / PROVENANCE, told.model_dump(mode="json", exclude_unset=True))
 
 
+def _is_of_people(about: dict[str, Any]) -> bool:
+    return about["control"] == "copies"
+
+
 def _by_making(about: dict[str, Any]) -> Sequence[GateVerdict]:
     """Return what is known of a set without an attack: copies are real people, however few they are."""
-    if about["control"] != "copies":
+    if not _is_of_people(about):
         return ()
     return [GateVerdict(REAL_PEOPLE, "failed", "failed: each record is one of train under another id")]
 

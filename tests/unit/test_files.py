@@ -76,6 +76,19 @@ def test_a_file_that_two_write_at_once_is_of_one_of_them(tmp_path: Path) -> None
     assert path.read_text() == "2" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
+def test_a_private_file_is_its_owners_alone_from_its_first_byte(tmp_path: Path, exposed) -> None:
+    """So is each folder that is made for it; what the user has opened to others stays open to them."""
+    (tmp_path / "mine").mkdir(mode=0o755)
+    with whole(tmp_path / "mine" / "a" / "b" / "c.txt", private=True) as aside:
+        assert exposed(tmp_path / "mine" / "a") == []
+        aside.write_text("1")
+    assert exposed(tmp_path / "mine") == ["mine"]
+    (tmp_path / "mine" / "a" / "b" / "c.txt").chmod(0o640)
+    with whole(tmp_path / "mine" / "a" / "b" / "c.txt", private=True) as aside:
+        aside.write_text("2")
+    assert exposed(tmp_path / "mine" / "a") == ["c.txt"]
+
+
 @pytest.mark.parametrize("kind", ["link", "another name", "folder", "pipe"])
 def test_nothing_is_written_through_the_place_aside(tmp_path: Path, kind: str) -> None:
     """Whatever lies there goes, and what it leads to stays as it was; a folder under the file's own name is told by it."""

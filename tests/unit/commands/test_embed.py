@@ -19,6 +19,7 @@ from tawt.pipeline.manifest import Account, Components, Manifest
 from tawt.pipeline.stale import look
 from tawt.quality.runs import check_embeddings
 from tawt.quality.strangers import Known
+from tawt.seals import SAYS
 from tawt.training.versions import read_versions
 
 
@@ -34,6 +35,21 @@ def test_what_a_killed_one_left_goes_at_the_next(make_run, workspace, tmp_path):
     assert {path.name for path in folder.iterdir()} == left
     embed(workspace, "a", device="cpu", out=elsewhere / "a.parquet")
     assert len(list(elsewhere.iterdir())) == 6
+
+
+def test_outside_of_a_workspace_embeddings_are_their_owners_alone(make_run, workspace, tmp_path, exposed):
+    """What is done of them too, and the folders that are made for them; within one they have the rights of its files."""
+    make_run("a")
+    seen = []
+
+    def look(event):
+        if event["event"] == "embed":  # a lock is empty, and `rows` lies in a folder that is shut
+            seen.append({*exposed(tmp_path / "new")} - {".a.parquet.lock", "rows"})
+
+    embed(workspace, "a", device="cpu", out=tmp_path / "new" / "er" / "a.parquet", report=look)
+    assert seen and not any(seen) and exposed(tmp_path / "new") == []
+    (workspace / "pipeline.yaml").write_text(f"# {SAYS}\n")
+    assert exposed(embed(workspace, "a", device="cpu").path.parent) == ["embeddings", "a.parquet"]
 
 
 def test_arms_of_two_sweeps_keep_their_own_embeddings(make_run, workspace):

@@ -251,7 +251,7 @@ def test_latents_come_from_a_prior_and_may_be_asked_for(work: Path, monkeypatch:
                 tawt.generate(work, subjects=3, out=work.parent / "latent_wrong", most=30, dry_run=dry, **ask)
 
 
-def test_a_gate_refuses_unless_it_is_named(work: Path, request) -> None:
+def test_a_gate_refuses_unless_it_is_named(work: Path, tmp_path: Path, request) -> None:
     """What a gate refuses is not there, nor anything of it beside; named, it is published with the verdict. Copies are
     refused for what they are, whatever a gate says."""
     out, umask = work.parent / "refused", os.umask(0o027)
@@ -274,8 +274,10 @@ def test_a_gate_refuses_unless_it_is_named(work: Path, request) -> None:
             tawt.generate(work, publish_anyway=named, **ask)
     result = tawt.generate(work, publish_anyway=["real people", "copies"], **ask)
     told = json.loads((out / "provenance.json").read_text())
-    assert stat.S_IMODE(out.stat().st_mode) == 0o777 & ~umask
-    assert seen == [True] * 5 and [one["outcome"] for one in told["verdicts"]] == ["failed", "passed", "failed"]
+    assert stat.S_IMODE(out.stat().st_mode) == 0o700, "real people stay their owner's"
+    tawt.generate(work, **ask | {"control": "markov", "out": tmp_path / "m"}, publish_anyway=["copies"])
+    assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == 0o777 & ~umask
+    assert seen == [True] * 6 and [one["outcome"] for one in told["verdicts"]] == ["failed", "passed", "failed"]
     assert told["published_anyway"] == ["copies", "real people"] and len(result.verdicts) == 3
     few = [one for one in told["raw"].values() if one.get("few")]
     assert all(set(one) == {"repair", "few"} for one in few), "of copies no count of few people is told"

@@ -59,7 +59,7 @@ def _files(work: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in (work / "labels").rglob("*") if path.is_file()}
 
 
-def test_a_ready_task_becomes_a_label_set(work: Path) -> None:
+def test_a_ready_task_becomes_a_label_set(work: Path, tmp_path: Path, exposed) -> None:
     """It is sealed, sorted, found by its name, in agreement with plain SQL, and made once."""
     heard: list[dict[str, Any]] = []
     made = tawt.label("in_hospital_mortality_24h", work, report=heard.append, **QUICK)
@@ -86,6 +86,8 @@ def test_a_ready_task_becomes_a_label_set(work: Path) -> None:
     again = tawt.label("in_hospital_mortality_24h", work, **QUICK)
     assert again.reason is None and again.attrition == about.attrition and again.counts == made.counts
     assert tawt.label("in_hospital_mortality_24h", work, force=True, dry_run=True, **QUICK).reason == "forced"
+    (file,) = tawt.label("in_hospital_mortality_24h", work, meds=tmp_path / "new" / "meds", **QUICK).meds
+    assert exposed(tmp_path / "new") == [] and len(pq.read_table(file)) == len(labels), "labels of people"
     assert _files(work) == before
 
 

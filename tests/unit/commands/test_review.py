@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import stat
 from pathlib import Path
 
 import numpy as np
@@ -62,11 +61,10 @@ def answered(made: Path, path: Path, rater: str = "AB", sure: bool = True) -> Pa
     return path
 
 
-def test_the_page_has_no_key(made: Path, hospital: Hospital) -> None:
+def test_the_page_has_no_key(made: Path, hospital: Hospital, exposed) -> None:
     """Only the owner may read either; no subject's number is in the page, in the key that of each record."""
     key, page = json.loads((made / "key.json").read_text()), (made / "page.html").read_text()
-    for name in ("page.html", "key.json"):
-        assert stat.S_IMODE((made / name).stat().st_mode) == 0o600
+    assert exposed(made) == []
     assert page.count("<article ") == N == len(key["synthetic"]) == len(key["subject_id"])
     assert 0 < sum(key["synthetic"]) < N and key["review"] in page
     ids = open_dataset(hospital.workspace).split("train").subject_ids.tolist()

@@ -449,7 +449,7 @@ def test_an_evaluation_is_there_whole_or_not_at_all(probed, monkeypatch):
 
 
 @pytest.mark.parametrize("pretrained", ["few"], indirect=True)
-def test_an_evaluation_replaces_nothing_but_its_own(probed, tmp_path):
+def test_an_evaluation_replaces_nothing_but_its_own(probed, tmp_path, exposed):
     """A place among a workspace's files, in a run, behind a link or where files of something else have the names is refused
     before any work, and so is a run that is called as a baseline."""
     workspace, run = probed
@@ -475,5 +475,6 @@ def test_an_evaluation_replaces_nothing_but_its_own(probed, tmp_path):
         evaluate(workspace, "task", [run, named], **ask)
     shutil.rmtree(named)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    assert evaluate(workspace, "task", run, out=tmp_path / "new", **ask).folder == tmp_path / "new"
-    assert evaluate(workspace, "task", run, out=tmp_path / "new", **ask).comparison.rows
+    assert evaluate(workspace, "task", run, out=tmp_path / "new" / "er", **ask).folder == tmp_path / "new" / "er"
+    assert len([*(tmp_path / "new").rglob("*")]) > 3 and exposed(tmp_path / "new") == []
+    assert evaluate(workspace, "task", run, out=tmp_path / "new" / "er", **ask).comparison.rows

@@ -141,6 +141,7 @@ def test_a_teacher_answers_where_there_is_no_label(half_labelled, monkeypatch):
     events = []
     run = finetune(labelled, "half", "base", mode="full", device="cpu", settings=settings, report=events.append).run
     said = pq.read_table(run / "teacher.parquet")
+    assert not (run / "teacher.parquet").stat().st_mode & 0o077, "no workspace says who may look into it"
     outputs = np.array(said["outputs"].to_pylist())[:, 0]
     assert any(f"{empty.sum()} prediction times without a label" in e.get("text", "") for e in events)
     of = dict(zip(said["subject_id"].to_pylist(), outputs, strict=True))
