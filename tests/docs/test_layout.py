@@ -16,7 +16,18 @@ _TRAINING = ("duckdb", "polars")
 FLOW = {
     **dict.fromkeys(("database", "raw", "sources", "pipeline", "builtin", "quality", "labels", "transforms"), _DATA),
     **dict.fromkeys(
-        ("dataset", "batching", "heads", "models", "objectives", "training", "runs", "synthesis", "assessment"),
+        (
+            "dataset",
+            "batching",
+            "heads",
+            "models",
+            "objectives",
+            "training",
+            "runs",
+            "synthesis",
+            "assessment",
+            "modalities",
+        ),
         _TRAINING,
     ),
     **dict.fromkeys(
@@ -27,7 +38,7 @@ FLOW = {
 """Folder -> packages that nothing in it imports."""
 RANK = [
     ("arrays", "chance", "distances", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
-    ("config",), ("contracts",), ("transforms", "hospital"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
+    ("config",), ("contracts",), ("transforms", "hospital", "modalities"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
     ("quality",), ("labels",), ("dataset",), ("evaluation", "fidelity", "privacy"), ("batching", "heads"), ("models",), ("objectives",), ("training",), ("runs",), ("synthesis",), ("assessment",),
     ("figures", "reviews", "risks"), ("commands",), ("cli",),
 ]  # fmt: skip
