@@ -10,6 +10,7 @@ Like `invent`, each draws a record as a function of its number and the seed, so 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from tawt.arrays import Bools, Ints, Words
 from tawt.chance import draw, shuffled, uniform
 from tawt.dataset.records import Cohort, Drawable, Records, in_order
+from tawt.dataset.scales import Scale
 from tawt.synthesis.markov import Markov
 from tawt.synthesis.rollout import Invented, companies
 from tawt.synthesis.shared import Shared
@@ -93,15 +95,13 @@ class Marginals:
             first, gap = gaps_of(part)
             gaps.add(np.where(first, 0, 1)[~still], words[~still], gap=gap[~still])
         self.n_types = n_types
-        self.timed, self.statics = np.sort(np.concatenate(timed)), np.sort(np.concatenate(statics))
+        self.sizes = tuple(_Sizes.of(np.sort(np.concatenate(one))) for one in (timed, statics))
         self.share = np.cumsum(counts, 1) / np.maximum(counts.sum(1, keepdims=True), 1)
         self.gaps, self.values = gaps.done(), values.done()
 
     def records(self, words: Words, most: int) -> tuple[dict[str, NDArray[Any]], Bools]:
         """Draw records of random words, `(b,)`: the columns of their triplets, and which are whole."""
-        chance = [uniform(draw(words, what)) for what in (_LENGTH, _STATICS)]
-        sizes = (self.timed, self.statics)
-        timed, statics = (n[(c * len(n)).astype(np.int64)] for n, c in zip(sizes, chance, strict=True))
+        timed, statics = (of.drawn(draw(words, what)) for of, what in zip(self.sizes, (_LENGTH, _STATICS), strict=True))
         timed, whole = np.minimum(timed, most), timed <= most
         subject = np.repeat(np.arange(len(words)), statics + timed)
         place = np.arange(len(subject)) - np.repeat(np.cumsum(statics + timed) - statics - timed, statics + timed)
@@ -118,6 +118,24 @@ class Marginals:
         time = np.where(is_static, 0, total - (total - gap)[np.searchsorted(subject, subject)])
         columns = {"subject": subject, "is_static": is_static, "time": time, "data_type": data_type}
         return columns | {name: column[rows] for name, column in self.values.columns.items()}, whole
+
+
+@dataclass(frozen=True, eq=False)
+class _Sizes:
+    """How many triplets people have; a number that few people share becomes another one nearby."""
+
+    real: Ints
+    """`(s,)`."""
+    scale: Scale
+
+    @classmethod
+    def of(cls, real: Ints) -> _Sizes:
+        return cls(real, Scale.of(real, np.arange(len(real))))
+
+    def drawn(self, words: Words) -> Ints:
+        """Return one for each of some random words, `(b,)`."""
+        chosen = self.real[(uniform(draw(words, 0)) * len(self.real)).astype(np.int64)]
+        return np.round(self.scale.anew(chosen.astype(np.float64), uniform(draw(words, 1)))).astype(np.int64)
 
 
 def _in_companies(

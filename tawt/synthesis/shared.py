@@ -70,7 +70,8 @@ class Shared:
         return self._told(data_type, value, chance)
 
     def of(self, cohort: Cohort) -> Cohort:
-        """Return records without what few people have: without such data_types, with numbers and times of many."""
+        """Return records without what few people have: without data_types that few have so, timed or as a static fact,
+        with numbers and times of many."""
         return _Kept(self, cohort)
 
     def _told(self, data_type: Ints, value: NDArray[np.float32], chance: Floats | None) -> NDArray[np.float32]:
@@ -99,7 +100,7 @@ class _Kept:
 
     def parts(self) -> Iterator[Records]:
         for part in self.cohort.parts():
-            kept = part.keep(self.shared.is_common[part.data_type])
+            kept = part.keep(self.shared.as_told[part.is_static.astype(np.int64), part.data_type])
             words = row_words(kept)
             value = self.shared.anew(kept.data_type.astype(np.int64), kept.value, uniform(draw(words, _ANEW)))
             yield self.shared.waits.anew(replace(kept, value=np.where(kept.has_number, value, kept.value)), words)

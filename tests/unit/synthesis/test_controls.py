@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -112,6 +113,16 @@ def test_copies_are_copies(n, times):
     some = np.array([3, 199, *range(590, 610)]) if n > 610 else np.array([3, 199])
     again = drawn("copies", numbers=some)
     assert [known[key_of(again, i)] for i in range(len(some))] == [who[i] for i in some]
+
+
+@pytest.mark.parametrize("name", ["marginals", "markov"])
+def test_what_few_have_as_a_static_fact_is_drawn_as_none(name):
+    """Though many have the data_type with a time, and others as a fact."""
+    told = EVERYTHING.as_told.copy()
+    told[1, 11] = False
+    draw = fitted(name, REAL, lambda: replace(EVERYTHING, as_told=told), 0, 4096, np.zeros_like)
+    statics = [one.records.keep(one.records.is_static).data_type for one in draw(np.arange(200))]
+    assert {*np.concatenate(statics).tolist()} == {10}
 
 
 def test_markov_keeps_pairs_gaps_and_how_much_of_a_number_stays():

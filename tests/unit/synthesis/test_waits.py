@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -53,6 +54,19 @@ def of_one(waits: list[int], real: Records, which: int) -> int:
         for wait in waits_of(real.take(np.array([i])))[which]:
             whose[wait].add(i)
     return sum(len(whose.get(wait, ())) == 1 for wait in waits)
+
+
+def test_no_record_is_as_long_as_one_person_s():
+    """Lengths that one person has come as seldom as by chance, that of a canary never; those of many are kept."""
+    lengths = np.array([7] * 20 + [20 + 5 * i for i in range(100)] + [9000])
+    people = Records(np.arange(121), np.zeros(121, int), np.concatenate([[0], np.cumsum(lengths)]),
+                     *(np.zeros(lengths.sum(), kind) for kind in (bool, np.int64, np.int32, np.float32, np.int32, np.uint8)))  # fmt: skip
+    shared = replace(EVERYTHING, waits=fit_waits(people))
+    draw = fitted("marginals", people, lambda: shared, 0, 10_000, np.zeros_like)
+    told = joined(one.records for one in draw(np.arange(2000))).lengths
+    assert told.max() < 600 and np.isin(told, lengths[20:]).mean() < 0.3
+    assert (told == 7).mean() == pytest.approx(20 / 121, abs=0.03) and len({*told.tolist()}) > 100
+    assert np.median(told) == pytest.approx(np.median(lengths), rel=0.1)
 
 
 @pytest.mark.parametrize("name", ["marginals", "markov"])
