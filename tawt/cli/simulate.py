@@ -149,11 +149,14 @@ def generate(
         return
     print_rows(("rule", "events that broke it", "records", "then"), result.rows, form)
     tally, counts = result.tally, result.counts
+    rate = tally.n_raw_events / max(result.seconds, 1e-9)
     say(
         f"{counted(tally.n_subjects, 'record')} with {counted(tally.n_events, 'event')}, "
-        f"{tally.n_raw_events / max(result.seconds, 1e-9):,.0f} a second; {counts['n_dropped']} events dropped, "
+        f"{rate:,.{0 if rate >= 10 else 2}f} a second; {counts['n_dropped']} events dropped, "
         f"{counts['n_clipped']} clipped, {counts['n_rejected']} records left out, {counts['n_cut']} cut"
     )
+    for text in result.obeyed:
+        say(text)
     say(f"written: {result.folder}")
     if run is not None:
         named = workspace / "runs" / run

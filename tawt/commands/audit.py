@@ -140,6 +140,7 @@ def audit(
     hold_folder(place, root, AUDITS)
     if out is not None:
         hold_names(place, [RECORD])
+    limits = Limits.of(threads, memory_limit)
     n_labels = len(labels) if len(np.unique(labels.subject_id)) > SMALL_CELL else None
     if dry_run:
         return AuditResult(labels.name, (), place / RECORD, n_labels)
@@ -148,7 +149,6 @@ def audit(
         yes_or_no = bool(how.words)
         asked = [labels.only(i, how.alone or how.name) for i in range(len(labels.asked))]
         report({"event": "part", "name": "events, labels and the task"})
-        limits = Limits.of(threads, memory_limit)
         with (
             closing(bound_events(opened, limits)) as connection,
             wrapped_errors("audit", workspace=root, limits=limits),

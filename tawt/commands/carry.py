@@ -67,6 +67,7 @@ def carry(
         StageError: A stage cannot run.
         StaleError: The events are older than what they were made from.
     """
+    limits = Limits.of(threads, memory_limit)
     folder, opened = find_run(workspace, run), open_workspace(Path(workspace))
     vocabulary = _vocabulary(folder)
     if _has_it(opened, vocabulary):
@@ -93,7 +94,6 @@ def carry(
     ended = (place / LEDGER).exists() and not (place / UNDONE).exists()
     stands = ended and all(one.stands for one in there if one.stage.name in VOCABULARY_STAGES)
     if not stands:
-        limits = Limits.of(threads, memory_limit)
         with hold_workspace(opened.root, dry_run):
             asked = Asked("carry", (str(run),))
             make(nested, graph, VOCABULARY_STAGES, limits, False, dry_run, report, asked)

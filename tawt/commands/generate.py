@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tawt.arrays import Ints
 from tawt.assessment.gated import privacy_judge, unsure
-from tawt.builtin.all import all_stages
 from tawt.commands.carried import place_for
-from tawt.commands.ingest import ingest
+from tawt.commands.invented_workspace import invented_workspace
 from tawt.commands.out_folder import hold_folder
 from tawt.config.load import load
-from tawt.config.pipeline import PipelineConfig
 from tawt.config.rules import RulesConfig
-from tawt.contracts.basis import basis_of
 from tawt.contracts.cells import SMALL_CELL, few
-from tawt.contracts.layers import VOCABULARY_STAGES
 from tawt.contracts.synthetic import PROVENANCE, SYNTHETIC_SETS, GateVerdict
 from tawt.database.connect import Limits
-from tawt.dataset.reader import TripletDataset, open_dataset
+from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError, DatasetError, PrivacyError, nearest
 from tawt.files import alone_at, digest, made_folder
 from tawt.machine import version_of
 from tawt.pipeline.fresh import hold_fresh
-from tawt.pipeline.holding import hold
-from tawt.pipeline.run import make
-from tawt.pipeline.undone import Asked
-from tawt.pipeline.workspace import open_workspace, write_records
-from tawt.places import real, remove
+from tawt.pipeline.workspace import open_workspace
+from tawt.places import remove
 from tawt.privacy.verdict import hold_gates
 from tawt.project import asset
 from tawt.runs.find import find_run
@@ -53,8 +43,6 @@ from tawt.synthesis.written import first_id, write_about
 from tawt.training.folder import Report
 
 RULES = "pipelines/rules.yaml"
-_EARLIEST, _LATEST = "1600-01-01", "2600-01-01"
-"""Times that are believed of a synthetic set: what is beyond is for its rules."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +61,8 @@ class GenerateResult:
     """For drawing and writing, without what was done before."""
     of_people: bool = False
     """Whether the records are real ones: then no count of few is told."""
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    """What all records were to be of, by name."""
 
     @property
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -84,6 +74,15 @@ class GenerateResult:
             for name, one in self.tally.broken.items()
             if one.events
         ]  # fmt: skip
+
+    @property
+    def obeyed(self) -> list[str]:
+        """Of each condition, how many records are of it."""
+        return [
+            f"{name}={value}: of {self.tally.n_subjects:,} records {n['told']:,} tell of it, and {n['obeyed']:,} are so"
+            for name, value in self.conditions.items()
+            for n in [self.tally.obeyed[name]]
+        ]
 
     @property
     def counts(self) -> dict[str, str]:
@@ -152,6 +151,7 @@ def generate(
     workspace, target = Path(workspace), Path(out).expanduser()
     tell = report if report is not None else lambda event: None
     wanted = _numbers(subjects, numbers)
+    Limits.of(threads, memory_limit)
     _hold_source(run, control, prior)
     if judge is None:
         hold_gates(publish_anyway)
@@ -188,7 +188,9 @@ def generate(
     }  # fmt: skip
     key = digest([about, train.fingerprint(), base, shares, pipeline.splits.seed, held.ranges])
     refusals = Refusals.of(workspace, about)
-    making = Making(draw=source.draw, rules=held, base=base, shares=shares, seed=pipeline.splits.seed)
+    making = Making(
+        draw=source.draw, rules=held, base=base, shares=shares, seed=pipeline.splits.seed, conditions=drawing.conditions
+    )
     began = time.perf_counter()
     with made_folder(target.parent), alone_at(target, in_use):
         tally = draw_parts(
@@ -202,9 +204,15 @@ def generate(
             )  # fmt: skip
         seconds = time.perf_counter() - began
         write_about(parts, tally.subjects, tally.data_types, held.told)
-        about |= {**tally.counts(of_people), "raw": tally.raw(of_people), "dataset": train.fingerprint()}
-        how: dict[str, Any] = {"threads": threads, "memory_limit": memory_limit, "tell": tell}
-        make_set = partial(_workspace_of, parts, target, pipeline, dataset, **how)
+        about |= {
+            **tally.counts(of_people),
+            "raw": tally.raw(of_people),
+            "obeyed": tally.obeyed,
+            "dataset": train.fingerprint(),
+        }
+        make_set = partial(
+            invented_workspace, parts, target, pipeline, dataset, threads=threads, memory_limit=memory_limit, tell=tell
+        )
         try:
             verdicts = published_set(
                 target, make_set, about, judge or privacy_judge(dataset), publish_anyway, key=key, refusals=refusals
@@ -216,54 +224,7 @@ def generate(
         for note in filter(None, (before if refusals.n else None, unsure(verdicts))):
             tell({"event": "note", "text": note})
         remove(parts)
-    return GenerateResult(target, len(wanted), tally, tuple(verdicts), seconds, of_people)
-
-
-def _workspace_of(
-    parts: Path, target: Path, pipeline: PipelineConfig, dataset: TripletDataset, aside: Path, *,
-    threads: int | None, memory_limit: str | None, tell: Report,
-) -> None:  # fmt: skip
-    """Make a workspace of a MEDS dataset that was written aside, in the vocabulary of the real records."""
-
-    def hear(event: dict[str, Any]) -> None:
-        if event["event"] == "note":
-            tell(event)
-
-    limits = Limits.of(threads, memory_limit)
-    ingest(
-        parts, "meds", aside, settings=_settings(pipeline, dataset), threads=threads, memory_limit=memory_limit,
-        report=hear,
-    )  # fmt: skip
-    with hold(aside):
-        opened = open_workspace(aside)
-        own = dataset.vocabulary
-        basis = basis_of(own.content, "the real records", frozen=True, by_code=True)
-        nested = replace(opened, given_basis=basis)
-        make(nested, all_stages(nested), VOCABULARY_STAGES, limits, False, False, hear, Asked("build-vocab"))
-        for path in sorted(path for name in ("data", "metadata") for path in (parts / name).rglob("*")):
-            if path.is_file():
-                _link(path, aside / path.relative_to(parts))
-        local = opened.local.model_copy(update={"raw_root": str(real(target)), "files": {}, "tables": {}})
-        write_records(replace(open_workspace(aside), given_local=local))
-
-
-def _settings(pipeline: PipelineConfig, dataset: TripletDataset) -> tuple[str, ...]:
-    """Return what makes the pipeline of any MEDS dataset that of this one."""
-    panels = [panel.model_dump(mode="json") for panel in pipeline.panels]
-    return (
-        f"time_origin={dataset.time_origin}", f"anchor='{pipeline.anchor}'", f"calendar={dataset.manifest.calendar}",
-        f"parameters.earliest_time='{_EARLIEST}'", f"parameters.latest_time='{_LATEST}'",
-        f"panels={json.dumps(panels)}",
-    )  # fmt: skip
-
-
-def _link(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where a file has but one."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+    return GenerateResult(target, len(wanted), tally, tuple(verdicts), seconds, of_people, drawing.conditions)
 
 
 def _numbers(subjects: int | None, numbers: str | None) -> Ints:

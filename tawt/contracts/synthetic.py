@@ -77,6 +77,15 @@ class BrokenByFew(Section):
     """No count is told."""
 
 
+class Obeyed(Section):
+    """How many records of a set are of what all were to be of."""
+
+    told: Count
+    """Records that tell it at all."""
+    obeyed: Count
+    """Records that are of it."""
+
+
 class Provenance(Section):
     """What a synthetic set says of itself, as its file has it: whoever reads one holds each key to its type."""
 
@@ -93,7 +102,9 @@ class Provenance(Section):
     model: Sha256 | None
     """Of the run's weights."""
     conditions: dict[str, str]
-    """What all of its records are of."""
+    """What all of its records were to be of."""
+    obeyed: dict[str, Obeyed] = {}
+    """By condition, how many are."""
     vocabulary: Sha256
     """That it was drawn in."""
     n_train: People | None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from tawt.contracts.layers import LAYERS
-from tawt.errors import FileError
+from tawt.errors import ConfigError, FileError, nearest
 from tawt.places import real
 from tawt.seals import SAYS
+from tawt.shell import command
 
 PIPELINE = "pipeline.yaml"
 EVALUATIONS, AUDITS, RISKS = "evaluations", "audits", "risks"
@@ -57,3 +58,18 @@ def is_workspace(root: Path) -> bool:
     except PermissionError:
         what = "may not be looked into by this user, expected a folder that may"
         raise FileError(str(root), what, "give the right to, or run as its owner") from None
+
+
+def hold_workspace(root: Path) -> None:
+    """Hold that a folder is one that a name is looked for in: a workspace, or what a training needs of one.
+
+    Raises:
+        ConfigError: There is no folder, or nothing of a workspace in it.
+    """
+    marks = (PIPELINE, HOSPITAL, "dataset", "runs", "labels")
+    if any((root / mark).exists() for mark in marks):
+        return
+    beside = [path.parent.name for mark in marks for path in root.parent.glob(f"*/{mark}")]
+    what = "holds nothing of a workspace" if root.is_dir() else "is no folder"
+    make = f"`{command('ingest', 'RAW_DIR', pipeline='NAME', workspace=root)}` makes one"
+    raise ConfigError(str(root), f"{what}, expected a workspace", nearest(root.name, sorted({*beside})) or make)

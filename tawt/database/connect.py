@@ -60,8 +60,8 @@ class Limits:
             raise ConfigError("--threads", f"is {threads}, expected 1 to {most}", "leave it out for all cores")
         if memory_limit is not None and not _LEAST_MEGABYTES <= _megabytes(memory_limit) < 1e12:
             raise ConfigError(
-                "--memory-limit", f"is not a size of at least {_LEAST_MEGABYTES}MB, expected for example 2GB",
-                "leave it out for 60 % of the memory",
+                f"--memory-limit {memory_limit}", f"is not a size of at least {_LEAST_MEGABYTES}MB, with its unit, "
+                "expected for example 2GB", "leave it out for 60 % of the memory",
             )  # fmt: skip
         most_megabytes = max(_LEAST_MEGABYTES, int(available_bytes() * 0.6) >> 20)
         return cls(threads or usable_cpus(), memory_limit or f"{most_megabytes}MiB")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Ints
 from tawt.contracts.label_columns import KEYS, as_labels, asked_names, no_spans
+from tawt.contracts.workspace import hold_workspace
 from tawt.errors import ConfigError, nearest
 from tawt.heads.kinds import KINDS
 from tawt.heads.kinds.kind import Kind, numbers_of
@@ -154,9 +155,7 @@ def label_file(workspace: Path, task: str | Path) -> Path:
     """
     if Path(task).suffix in (".parquet", ".pq"):
         return Path(task)
-    if not workspace.is_dir():
-        alike = nearest(workspace.name, [path.name for path in workspace.parent.glob("*/")])
-        raise ConfigError(str(workspace), "is no folder, expected a workspace", alike or "`tawt ingest` makes one")
+    hold_workspace(workspace)
     folder = workspace / "labels"
     places = (folder / f"{task}.parquet", folder / str(task) / "labels.parquet")
     found = next((path for path in places if path.is_file()), None)

@@ -17,6 +17,7 @@ from tawt.config.load import build, read_yaml
 from tawt.config.next_event import NEXT
 from tawt.config.train import PretrainConfig
 from tawt.contracts.dataset import VOCABULARY
+from tawt.contracts.workspace import hold_workspace
 from tawt.errors import CheckpointError, nearest
 from tawt.places import real
 from tawt.seals import sha256_file
@@ -30,11 +31,13 @@ def find_run(workspace: Path, run: str | Path) -> Path:
 
     Raises:
         CheckpointError: It is neither.
+        ConfigError: There is no workspace.
     """
     runs = workspace / "runs"
     for folder in (runs / run, Path(run)):
         if folder.is_dir():
             return folder
+    hold_workspace(workspace)
     # one of a workspace beside this is called by both names in what is told of it
     name, _, home = str(run).rpartition("-of-")
     beside = [workspace.parent / home / "runs" / name] if home and name else []
@@ -46,7 +49,7 @@ def find_run(workspace: Path, run: str | Path) -> Path:
         )  # fmt: skip
     known = [at.parent.relative_to(runs).as_posix() for way in ("*", "*/*") for at in runs.glob(f"{way}/config.yaml")]
     raise CheckpointError(
-        f"run {run}", f"is neither a run of {workspace} nor a folder, expected one of both",
+        f"run {run}", f"is neither a run of {workspace} nor a folder, expected one or the other",
         nearest(str(run), known) or f"make one with `{command('pretrain', workspace=workspace)}`",
     )  # fmt: skip
 

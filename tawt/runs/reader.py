@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tawt.config.load import load
 from tawt.config.train import PretrainConfig
-from tawt.errors import ConfigError
+from tawt.errors import CheckpointError, ConfigError
 from tawt.models.decoder.latent import Latent, encoder_of
 from tawt.runs.find import find_run
 from tawt.runs.load import Saved, read_saved
@@ -39,7 +39,16 @@ def with_reader(
     if resume and latest_checkpoint(run) is not None:
         begun = load(PretrainConfig, run / "config.yaml").objective.latent
         return (_shaped(config, begun) if begun.encoder == latent.encoder and not latent.model else config), None
-    saved = read_saved(find_run(workspace, latent.encoder))
+    try:
+        saved = read_saved(find_run(workspace, latent.encoder))
+    except CheckpointError as error:
+        if (workspace / "runs" / latent.encoder).exists() or Path(latent.encoder).exists():
+            raise
+        first = command("pretrain", workspace=workspace)
+        raise CheckpointError(
+            _KEY, f"`{latent.encoder}` is no run yet, expected the encoder that reads whole records",
+            f"pretrain it first, `{first}`, or name another: `--set {_KEY}=RUN`",
+        ) from error  # fmt: skip
     if saved.config.model.causal:
         raise ConfigError(
             _KEY, f"`{latent.encoder}` is a decoder, which sees only what lies before, expected an encoder",

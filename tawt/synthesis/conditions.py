@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from tawt.contracts.dataset import BIRTH
 from tawt.dataset.reader import Split
-from tawt.dataset.records import OfSplit
+from tawt.dataset.records import OfSplit, Records
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import ConfigError, nearest
 from tawt.synthesis.values import Meanings
+from tawt.transforms.shards import NOWHERE
 
 BIRTH_YEAR = "birth_year"
 
@@ -31,6 +33,18 @@ def asked(conditions: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def year_of(conditions: Mapping[str, str]) -> int | None:
+    """Return the year of birth that is asked for; None = none is.
+
+    Raises:
+        ConfigError: It is no whole number.
+    """
+    year = conditions.get(BIRTH_YEAR)
+    if year is not None and not year.isdecimal():
+        raise ConfigError(f"--condition {BIRTH_YEAR}={year}", "is no year, expected one", f"as `{BIRTH_YEAR}=1950`")
+    return int(year) if year is not None else None
+
+
 def facts_of(splits: Sequence[Split], vocabulary: Vocabulary, name: str) -> dict[int, str | float]:
     """Return what is known of each subject under a name.
 
@@ -43,25 +57,11 @@ def facts_of(splits: Sequence[Split], vocabulary: Vocabulary, name: str) -> dict
         ConfigError: Nothing is known under this name.
     """
     found: dict[int, str | float] = {}
-    if name == BIRTH_YEAR and splits[0].time_origin == "birth":
-        for split in splits:
-            year = split.origins.astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
-            found |= dict(zip(split.subject_ids.tolist(), map(float, year.tolist()), strict=True))
-        return found
-    own = [code == name or code.startswith(f"{name}//") for code in vocabulary.codes]
     told, statics = Meanings(vocabulary), set()
     for split in splits:
         for part in OfSplit(split, np.arange(split.n_subjects)).parts():
-            part = part.keep(part.is_static)
-            statics |= set(np.unique(part.data_type).tolist())
-            part = part.keep(np.array(own)[part.data_type])
-            numbers = told.numbers(part.data_type, part.value, part.value_status).tolist()
-            texts = told.texts(part.data_type, part.value_token, part.value_status)
-            codes = told.codes(part.data_type).tolist()
-            for who, number, text, code in zip(part.subject_id[part.subject], numbers, texts, codes, strict=True):
-                fact = number if number == number else text or code.partition("//")[2]
-                if fact != "":
-                    found.setdefault(int(who), fact)
+            found |= facts_in(part, told, name, split.time_origin == "birth")
+            statics |= set(np.unique(part.data_type[part.is_static]).tolist())
     if not found:
         names = {vocabulary.codes[kind].partition("//")[0] for kind in statics}
         what = (
@@ -69,3 +69,58 @@ def facts_of(splits: Sequence[Split], vocabulary: Vocabulary, name: str) -> dict
         )
         raise ConfigError(f"--condition {name}", what, nearest(name, sorted(names)))
     return found
+
+
+def facts_in(records: Records, told: Meanings, name: str, from_birth: bool) -> dict[int, str | float]:
+    """Return what records tell under a name, by subject; who tells nothing is not there.
+
+    Args:
+        records: Real or invented ones.
+        told: What their values stand for.
+        name: As of `facts_of`.
+        from_birth: Whether their times count from births.
+    """
+    codes = told.vocabulary.codes
+    if name == BIRTH_YEAR and from_birth:
+        births = records.keep(records.data_type == (codes.index(BIRTH) if BIRTH in codes else NOWHERE))
+        moment = (births.origin[births.subject] + births.time).astype("datetime64[us]")
+        year = moment.astype("datetime64[Y]").astype(np.int64) + 1970
+        return _first(births, map(float, year.tolist()))
+    own = np.array([code == name or code.startswith(f"{name}//") for code in codes])
+    part = records.keep(records.is_static & own[records.data_type])
+    numbers = told.numbers(part.data_type, part.value, part.value_status).tolist()
+    texts = told.texts(part.data_type, part.value_token, part.value_status)
+    rest = [code.partition("//")[2] for code in told.codes(part.data_type).tolist()]
+    return _first(part, (n if n == n else text or code for n, text, code in zip(numbers, texts, rest, strict=True)))
+
+
+def _first(records: Records, facts: Iterable[str | float]) -> dict[int, str | float]:
+    found: dict[int, str | float] = {}
+    for who, fact in zip(records.subject_id[records.subject].tolist(), facts, strict=True):
+        if fact != "":
+            found.setdefault(who, fact)
+    return found
+
+
+def obeyed(
+    records: Records, told: Meanings, conditions: Mapping[str, str], from_birth: bool
+) -> dict[str, dict[str, int]]:
+    """Return, by condition, how many records tell what it is of, `told`, and are of it, `obeyed`.
+
+    Args:
+        records: Invented ones.
+        told: What their values stand for.
+        conditions: What was asked for, by name; a number is obeyed as far as it was written.
+        from_birth: Whether their times count from births.
+    """
+    found = {}
+    for name, value in conditions.items():
+        facts = [*facts_in(records, told, name, from_birth).values()]
+        found[name] = {"told": len(facts), "obeyed": sum(_is(fact, value) for fact in facts)}
+    return found
+
+
+def _is(fact: str | float, value: str) -> bool:
+    if isinstance(fact, str):
+        return fact == value
+    return round(fact, len(value.partition(".")[2])) == float(value)

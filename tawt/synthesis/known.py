@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,3 +118,16 @@ def hold_given(given: Mapping[str, object], known: Mapping[str, Mapping[int, str
     """
     for one in learned_of(known, subjects)[0]:
         one.encoded(given[one.name], 1)
+        if not one.classes:
+            _hold_number(one.name, float(str(given[one.name])), [known[one.name].get(who) for who in subjects.tolist()])
+
+
+def _hold_number(name: str, given: float, facts: Iterable[object]) -> None:
+    """Hold that a number lies where those of many people do: between means over as many as may be told of."""
+    numbers = np.sort(np.array([one for one in facts if one is not None], dtype=np.float64))
+    low, high = (f"{part.mean():.4g}" for part in (numbers[: SMALL_CELL + 1], numbers[-SMALL_CELL - 1 :]))
+    if not float(low) <= given <= float(high):
+        raise ConfigError(
+            f"`{name}`", f"is {given:g}, of which nothing is known, expected {low} to {high}",
+            "these are the means of the eleven lowest and the eleven highest of train; give a number between them",
+        )  # fmt: skip

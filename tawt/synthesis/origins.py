@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,6 +63,11 @@ class Origins:
         hours = hours if hours.any() else np.ones(24, dtype=np.int64)
         fine = next(step for step in _FINE if not (origins % step).any())
         return cls(starts, np.cumsum(counts) / sum(counts), np.cumsum(hours) / hours.sum(), fine)
+
+    def in_year(self, year: int) -> Origins:
+        """Return the same of one year; of an anchor, which is nobody's birth, the anchor."""
+        ends = np.array([year - 1970, year - 1969]).astype("datetime64[Y]").astype("datetime64[us]").astype(np.int64)
+        return replace(self, starts=ends, share=np.ones(1)) if self.fine else self
 
     def draw(self, numbers: Ints, seed: int) -> Ints:
         """Return the moment of each record, `(n,)` us since 1970-01-01: a function of its number and the seed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from tawt.files import write_sealed
 from tawt.places import refuse_links, remove
 from tawt.readers import read_map
 from tawt.seals import holds, sha256_file
+from tawt.synthesis.conditions import obeyed
 from tawt.synthesis.controls import Draw
 from tawt.synthesis.rollout import COMPANY
 from tawt.synthesis.validity import Broken, Rules
@@ -56,6 +57,8 @@ class Tally:
     """Split -> ids of its subjects."""
     data_types: set[int] = field(default_factory=set)
     """Those that events have."""
+    obeyed: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Condition -> of the records that are written, how many tell what it is of, and how many are of it."""
 
     def add(self, part: dict[str, Any]) -> None:
         """Add what is kept of a part."""
@@ -66,6 +69,9 @@ class Tally:
         for split in SPLITS:
             self.subjects[split] += part["subjects"][split]
         self.data_types |= set(part["data_types"])
+        for name, counts in part["obeyed"].items():
+            so_far = self.obeyed.setdefault(name, dict.fromkeys(counts, 0))
+            self.obeyed[name] = {what: so_far[what] + n for what, n in counts.items()}
 
     def counts(self, of_people: bool) -> dict[str, int | None]:
         """Return its counts by name; of real people none of few, which is None, and none that few follow from."""
@@ -103,6 +109,8 @@ class Making:
     """Of the splits."""
     seed: int
     """Of the splits."""
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    """What all records were to be of, by name."""
 
 
 def draw_parts(
@@ -153,19 +161,20 @@ def _kept(folder: Path, marker: Path, key: str) -> dict[str, Any] | None:
 
 
 def _drawn(folder: Path, name: str, members: Ints, making: Making) -> dict[str, Any]:
-    invented = list(making.draw(members))
+    rules, invented = making.rules, list(making.draw(members))
     raw = joined(one.records for one in invented)
     raw = raw.keep(raw.value_status != ValueStatus.NOT_MEASURED)  # panels add them again, where they belong
-    held = making.rules.hold(replace(raw, subject_id=raw.subject_id + making.base))
+    held = rules.hold(replace(raw, subject_id=raw.subject_id + making.base))
     for split in SPLITS:
         remove(folder / "data" / split / f"{name}.parquet")
-    subjects = write_part(folder, name, held.records, making.rules.told, making.shares, making.seed)
+    subjects = write_part(folder, name, held.records, rules.told, making.shares, making.seed)
     files = [folder / "data" / split / f"{name}.parquet" for split in SPLITS if subjects[split]]
     return {
         "n_subjects": held.records.n_subjects, "n_events": len(held.records.time), "n_raw_events": len(raw.time),
         "n_cut": int(sum((~one.is_whole).sum() for one in invented)), "n_rejected": len(held.rejected),
         "n_dropped": held.n_dropped, "n_clipped": held.n_clipped, "subjects": subjects,
         "broken": {rule: asdict(one) for rule, one in held.broken.items()},
+        "obeyed": obeyed(held.records, rules.told, making.conditions, rules.from_birth),
         "data_types": np.unique(held.records.data_type).tolist(),
         "files": {path.relative_to(folder).as_posix(): sha256_file(path) for path in files},
     }  # fmt: skip

@@ -16,6 +16,11 @@ from tawt.synthesis.refusals import Refusals
 
 Judge = Callable[[Path], Sequence[GateVerdict]]
 """The folder of a set -> what each gate says of it."""
+_WAYS = {
+    None: "train on more people or for less long",
+    "copies": "copies are real people, made to see that gates refuse them",
+}
+"""What a refused set of a run, or of a control, calls for."""
 
 
 def published_set(
@@ -52,7 +57,8 @@ def published_set(
             raise PrivacyError(
                 str(target), f"is not published: {'; '.join(f'{one.gate} ({one.text})' for one in against)}{untold}, "
                 "expected all gates to pass it",
-                f"train on more people or for less long; `{_anyway(against)}` publishes it with this verdict",
+                f"{_WAYS.get(about['control'], 'learn from more people')}; `{_anyway(against)}` publishes it with this "
+                "verdict",
             )  # fmt: skip
         told = {
             "published": True,

@@ -106,14 +106,37 @@ class _Kept:
             yield self.shared.waits.anew(replace(kept, value=np.where(kept.has_number, value, kept.value)), words)
 
 
+def hold_shared(cohort: Cohort, n_types: int) -> None:
+    """Hold that more than few people have some data_type; it reads no further than until that is seen.
+
+    Args:
+        cohort: Real records.
+        n_types: Data_types of the vocabulary.
+
+    Raises:
+        DatasetError: Nobody shares any.
+    """
+    people = np.zeros(n_types, dtype=np.int64)
+    for part in cohort.parts():
+        people += part.people(n_types)
+        if (people > SMALL_CELL).any():
+            return
+    what = f"have no data_type that more than {SMALL_CELL} of them have, expected some"
+    raise DatasetError("records of train", what, "learn from more people")
+
+
 def fit_shared(cohort: Cohort, vocabulary: Vocabulary) -> Shared:
     """Look which numbers each data_type takes, and how many people have each.
 
     Args:
         cohort: Real records.
         vocabulary: Of their dataset.
+
+    Raises:
+        DatasetError: No data_type is shared.
     """
     n_types = len(vocabulary)
+    hold_shared(cohort, n_types)
     zero, step = -vocabulary.center / vocabulary.scale, np.zeros(n_types)
     steps = np.array(STEPS)[:, None] / vocabulary.scale
     linear = np.array(vocabulary.table()["normalization"].to_pylist()) != "quantile"
@@ -144,9 +167,6 @@ def fit_shared(cohort: Cohort, vocabulary: Vocabulary) -> Shared:
     kept = common & shared[kind]
     kind, number = kind[kept], number[kept]
     sizes = np.bincount(kind, minlength=n_types)
-    if not (people_of > SMALL_CELL).any():
-        what = f"have no data_type that more than {SMALL_CELL} of them have, expected some"
-        raise DatasetError("records of train", what, "learn from more people")
     bounds = np.concatenate([[0], np.cumsum(sizes)])
     scales = _scales(cohort, (sizes == 0) & (people_of > SMALL_CELL))
     numbers = number[np.lexsort((number, kind))]

@@ -17,13 +17,13 @@ from tawt.errors import ConfigError
 from tawt.runs.find import called
 from tawt.runs.load import load_decoder, same_vocabulary
 from tawt.seals import sha256_file
-from tawt.synthesis.conditions import facts_of
+from tawt.synthesis.conditions import facts_of, year_of
 from tawt.synthesis.controls import Draw, fitted
 from tawt.synthesis.known import hold_given
 from tawt.synthesis.origins import Origins
 from tawt.synthesis.prior import Kind, ready_prior
 from tawt.synthesis.rollout import Invented, invent
-from tawt.synthesis.shared import Shared, fit_shared
+from tawt.synthesis.shared import Shared, fit_shared, hold_shared
 
 PRIORS: tuple[Kind, ...] = get_args(Kind)
 _PRIOR = "prior.safetensors"
@@ -75,8 +75,11 @@ def source_of(drawing: Drawing, dataset: TripletDataset, *, workspace: Path, asi
     Raises:
         CheckpointError: The run is broken, is no decoder, or has another vocabulary.
         ConfigError: A prior or a condition is asked for and the run has no latents, or nobody is of the condition.
+        DatasetError: No data_type is shared by enough people that anything may be drawn.
     """
     wants = drawing.wants
+    if drawing.control != "copies":
+        hold_shared(_train(dataset), len(dataset.vocabulary))
     if drawing.run is not None:
         return _of_run(drawing.run, drawing, dataset, workspace, aside)
     control = drawing.control
@@ -100,8 +103,10 @@ def _shared(dataset: TripletDataset) -> Shared:
     return fit_shared(_train(dataset), dataset.vocabulary)
 
 
-def _origins(dataset: TripletDataset, seed: int) -> Callable[[Ints], Ints]:
+def _origins(dataset: TripletDataset, seed: int, year: int | None = None) -> Callable[[Ints], Ints]:
     begun = Origins.of(dataset.split("train").origins)
+    if year is not None:
+        begun = begun.in_year(year)
     return lambda numbers: begun.draw(numbers, seed)
 
 
@@ -115,12 +120,13 @@ def _of_run(run: Path, drawing: Drawing, dataset: TripletDataset, workspace: Pat
     if prior == "normal" and conditions:
         raise ConfigError(wants[1], "is asked for and the prior `normal` knows none, expected another", "--prior vae")
     train, tuning = dataset.split("train"), dataset.split("tuning") if "tuning" in dataset.split_names else None
+    year = year_of(conditions) if dataset.time_origin == "birth" else None
     splits = [split for split in (train, tuning) if split is not None]
     known = {name: facts_of(splits, dataset.vocabulary, name) for name in conditions}
-    origins = _origins(dataset, drawing.seed)
     kind: Kind | None = None if decoder.latent is None else next((one for one in PRIORS if one == prior), "vae")
     if kind in ("vae", "gan"):
         hold_given(conditions, known, train.subject_ids[train.lengths > 0])
+    origins = _origins(dataset, drawing.seed, year)
 
     def ready() -> Draw:
         shared = _shared(dataset)

@@ -128,6 +128,25 @@ FAILS = {
 }  # fmt: skip
 
 
+NOWHERE = {
+    "generate": ("generate", "-w", "{w}", "--run", "tiny", "--subjects", "3", "--out", "{w}.out"),
+    "embed": ("embed", "-w", "{w}", "--run", "tiny"),
+    "compare": ("compare", "-w", "{w}", "tiny", "tiny"),
+    "finetune": ("finetune", "deaths", "-w", "{w}", "--run", "tiny"),
+    "risk": ("risk", "deaths", "-w", "{w}", "--run", "tiny"),
+}
+
+
+@pytest.mark.parametrize("name", NOWHERE)
+def test_where_no_workspace_is_it_is_not_the_run_that_lacks(name: str, tawt, odd: Path, tmp_path: Path) -> None:
+    """A misspelt `-w` is told as what it is, with the workspaces beside it; so is a folder that holds something else."""
+    (tmp_path / "notes").mkdir()
+    for work, what in ((odd.parent / f"{odd.name}s", "is no folder"), (tmp_path / "notes", "holds nothing of")):
+        ended = tawt(*(word.format(w=work) for word in NOWHERE[name]))
+        assert ended.code == 2 and f"{work}: {what}" in ended.error and "run tiny" not in ended.error
+        assert ("did you mean" if work.parent == odd.parent else "tawt ingest RAW_DIR") in ended.error
+
+
 @pytest.mark.parametrize("name", FAILS)
 def test_hints_can_be_pasted(name: str, tawt, odd: Path) -> None:
     """A command in a hint is whole: quoted, of the workspace that was given."""

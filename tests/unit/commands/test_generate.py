@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.commands import generate as generate_module
+from tawt.commands import invented_workspace as workspace_module
 from tawt.config.train import PretrainConfig
 from tawt.contracts.synthetic import GateVerdict
 from tawt.dataset.reader import open_dataset
@@ -24,6 +24,7 @@ from tawt.errors import CheckpointError, ConfigError, DatasetError, FileError, P
 from tawt.quality.meds import check_meds
 from tawt.quality.workspace import check
 from tawt.synthesis import parts as parts_module
+from tawt.synthesis import shared as shared_module
 from tawt.synthesis import source as source_module
 from tawt.synthesis.read import OfMeds, of_dataset, read_synthetic
 from tawt.synthesis.values import Meanings
@@ -219,23 +220,32 @@ def test_a_decoder_draws_records_of_nobody(work: Path) -> None:
 def test_latents_come_from_a_prior_and_may_be_asked_for(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run with latents draws them by `vae` where nothing is said; another prior, or a condition, gives others. What
     cannot be asked for is told by a dry run too."""
-    drawn, latents, invent = {}, [], source_module.invent
+    drawn, latents, years, invent = {}, [], [], source_module.invent
 
     def heard(*given):
         latents.append(given[-1](np.arange(3)).numpy().tobytes())
+        years.append(set(given[6](np.arange(50)).astype("datetime64[us]").astype("datetime64[Y]").astype(str)))
         return invent(*given)
 
     monkeypatch.setattr(source_module, "invent", heard)
     for name, more in {
         "vae": {}, "normal": {"prior": "normal"}, "of": {"conditions": ["GENDER=F"]},
-        "young": {"prior": "gan", "conditions": ["birth_year=1990"]},
+        "young": {"prior": "gan", "conditions": ["birth_year=2080"]},
     }.items():  # fmt: skip
         out = work.parent / f"latent_{name}"
         tawt.generate(work, "latent", subjects=3, out=out, most=30, **more, **ONE)
         told = json.loads((out / "provenance.json").read_text())
         drawn[name] = (told["prior"], told["conditions"])
+        rows = pq.read_table(out / "data", columns=["subject_id", "time", "code"], partitioning=None).to_pylist()
+        if name == "of":
+            who = {code: {row["subject_id"] for row in rows if row["code"] == f"GENDER//{code}"} for code in "FM"}
+            assert told["obeyed"]["GENDER"] == {"told": len(who["F"] | who["M"]), "obeyed": len(who["F"] - who["M"])}
+        if name == "young":
+            born = [row["time"].year for row in rows if row["code"] == "MEDS_BIRTH"]
+            assert told["obeyed"]["birth_year"] == {"told": len(born), "obeyed": born.count(2080)}
     assert [one[0] for one in drawn.values()] == ["vae", "normal", "vae", "gan"]
     assert drawn["of"][1] == {"GENDER": "F"} and len(latents) == len(set(latents)) == 4
+    assert years[3] == {"2080"} and all(len(one) > 5 for one in years[:3])
     wrong = [
         ("has no latents", {"run": "decoder", "prior": "vae"}),
         ("has no latents", {"run": "decoder", "conditions": ["GENDER=F"]}),
@@ -243,7 +253,12 @@ def test_latents_come_from_a_prior_and_may_be_asked_for(work: Path, monkeypatch:
         ("is told by no static row", {"run": "latent", "conditions": ["GENDR=F"]}),
         ("NAME=VALUE", {"run": "latent", "conditions": ["GENDER"]}),
         ("is another one", {"run": "latent", "conditions": ["GENDER=Q"]}),
-        ("is no number", {"run": "latent", "conditions": ["birth_year=long ago"]}),
+        ("is no year", {"run": "latent", "conditions": ["birth_year=long ago"]}),
+        ("is no year", {"run": "latent", "conditions": ["birth_year=1970.5"]}),
+        (
+            r"is 1650, of which nothing is known, expected 2\d\d\d to",
+            {"run": "latent", "conditions": ["birth_year=1650"]},
+        ),
     ]
     for said, ask in wrong:
         for dry in (True, False):
@@ -268,6 +283,7 @@ def test_a_gate_refuses_unless_it_is_named(work: Path, tmp_path: Path, request) 
     with pytest.raises(PrivacyError, match="copies") as error:
         tawt.generate(work, **ask)
     assert not out.exists() and "--publish-anyway copies" in error.value.hint
+    assert "copies are real people" in error.value.hint and "train" not in error.value.hint
     assert [path.name for path in out.parent.iterdir() if "refused" in path.name] in ([], [".refused.lock"])
     for named in (["distance"], ["copies"], ["real people"]):
         with pytest.raises(PrivacyError):
@@ -281,6 +297,16 @@ def test_a_gate_refuses_unless_it_is_named(work: Path, tmp_path: Path, request) 
     assert told["published_anyway"] == ["copies", "real people"] and len(result.verdicts) == 3
     few = [one for one in told["raw"].values() if one.get("few")]
     assert all(set(one) == {"repair", "few"} for one in few), "of copies no count of few people is told"
+
+
+def test_what_nobody_shares_is_told_before_anything_is_drawn(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no data_type is one of more than 10 people, a dry run says so too; copies take nothing from many."""
+    monkeypatch.setattr(shared_module, "SMALL_CELL", 60)
+    ask = {"subjects": 3, "out": work.parent / "of_few", "dry_run": True}
+    for source in ({"control": "marginals"}, {"run": "decoder"}, {"run": "latent"}):
+        with pytest.raises(DatasetError, match="no data_type that more than 60 of them have"):
+            tawt.generate(work, **ask, **source)
+    assert tawt.generate(work, **ask, control="copies").n_asked == 3
 
 
 def test_a_set_tells_how_many_were_refused_before(work: Path, tmp_path: Path) -> None:
@@ -394,6 +420,7 @@ def test_the_command_line_says_what_was_drawn_and_what_is_next(work: Path, reque
     assert dry.code == 0 and "3 records" in dry.out and not (work.parent / "typed").exists()
     ended = typed(*ask, "--threads", 1)
     assert ended.code == 0 and "3 records with" in ended.err and "next: tawt check -w" in ended.err
+    assert "raw.measurements" not in ended.err, "what the set is written with is nothing that its reader can change"
     assert typed(*ask).code == 2
 
 
@@ -412,11 +439,13 @@ def test_what_cannot_be_asked_is_told(work: Path, made, monkeypatch: pytest.Monk
         (ConfigError, "synthetic set already", {"control": "markov", "subjects": 3, "out": made.folder}),
         (ConfigError, "holds files", {"control": "markov", "subjects": 3, "out": work.parent}),
         (ConfigError, "lies in a workspace", {"control": "markov", "subjects": 3, "out": work / "events" / "x"}),
+        (ConfigError, "--memory-limit 2", {"control": "markov", "subjects": 3, "memory_limit": "2"}),
         (ConfigError, "rules.yaml", {"control": "markov", "subjects": 3, "rules": work / "rules.yaml"}),
     ]  # fmt: skip
     for kind, said, ask in wrong:
-        with pytest.raises(kind, match=said):
-            tawt.generate(work, **{"out": new, **ask})
+        for dry_run in (True, False):
+            with pytest.raises(kind, match=said):
+                tawt.generate(work, **{"out": new, **ask}, dry_run=dry_run)
     assert tawt.generate(work, "decoder", subjects=5, out=new, dry_run=True).n_asked == 5
 
     def full(*_):
@@ -427,7 +456,7 @@ def test_what_cannot_be_asked_is_told(work: Path, made, monkeypatch: pytest.Monk
         tawt.generate(work, control="markov", subjects=3, out=new, **ONE)
     assert not new.exists()
     monkeypatch.undo()
-    monkeypatch.setattr(generate_module, "_link", full)
+    monkeypatch.setattr(workspace_module, "_link", full)
     with pytest.raises(OSError, match="No space left"):
         tawt.generate(work, control="markov", subjects=3, out=new, **ONE)
     left = work.parent / f".{made.folder.name}.parts"

@@ -86,7 +86,7 @@ def test_what_cannot_be_read_with_is_refused(encoded, decoder, with_train, tmp_p
     pretrain(encoded, with_train(decoder(), max_steps=1), device="cpu", out=encoded / "runs" / "decoder")
     shape = ModelConfig(d_model=24, n_layers=1, n_heads=2, d_ffn=16)
     for latent, kind, said in (
-        ({"encoder": "nobody"}, CheckpointError, "nobody"), ({"encoder": "decoder"}, ConfigError, "is a decoder"),
+        ({"encoder": "nobody"}, CheckpointError, "`nobody` is no run yet"), ({"encoder": "decoder"}, ConfigError, "is a decoder"),
         ({"model": shape}, ConfigError, "is not that of `encoder`"),
     ):  # fmt: skip
         with pytest.raises(kind, match=said):
