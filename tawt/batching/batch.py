@@ -114,6 +114,8 @@ def with_tensors(data: T, change: Callable[[Tensor], Tensor]) -> T:
                     setattr(moved[f.name], name, change(part))
         elif is_dataclass(value) and not isinstance(value, type):
             moved[f.name] = with_tensors(value, change)
+        elif isinstance(value, tuple) and value and all(map(is_dataclass, value)):
+            moved[f.name] = tuple(with_tensors(one, change) for one in value)
     return replace(data, **moved)  # type: ignore[type-var]
 
 
@@ -138,6 +140,8 @@ def shape_of(data: Any) -> tuple[Any, ...]:
             found.append(value.shape)
         elif is_dataclass(value):
             found.append(shape_of(value))
+        elif isinstance(value, tuple) and value and all(map(is_dataclass, value)):
+            found.append(tuple(map(shape_of, value)))
         elif value is None or f.metadata == SIZE:
             found.append(value)
     return tuple(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -29,6 +31,16 @@ the same data_type: a masked value follows from them before it follows from anyt
 VALUE_NORM = 4.0
 """Length of a large number's vector: a number that hardly shows is hardly ever looked at."""
 STATUS_NORM = 0.3
+
+
+@dataclass(frozen=True)
+class Added:
+    """Values of some triplets that the batch itself does not hold, or not all of."""
+
+    triplet: Tensor
+    """`(a,)` int64, which triplets of the batch; one that is named twice gets the sum."""
+    value: Tensor
+    """`(a, d_model)`, what is added to the encoding of the value."""
 
 
 class ValueEncoding(nn.Module):
@@ -102,9 +114,11 @@ class TokenEmbedding(nn.Module):
             with torch.no_grad():
                 self.project.weight.copy_(torch.eye(d_model).repeat(1, 4))
 
-    def forward(self, batch: PackedBatch, layout: Layout) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: PackedBatch, layout: Layout, added: Added | None = None) -> tuple[Tensor, Tensor]:
         """Return tokens `(t, d_model)`, and the value's part of each triplet `(n, d_model)`."""
         values: Tensor = self.value(batch)
+        if added is not None:
+            values = values.index_add(0, added.triplet, added.value.to(values.dtype))
         parts = [self.data_type(batch.data_type), values, self.status(batch.value_status)]
         type_gap = self.time.of_triplets(batch.type_gap_hours, batch.is_static)
         if type_gap is not None:

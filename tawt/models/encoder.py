@@ -19,7 +19,7 @@ from tawt.models.attention.batch_geometry import frequency_grids
 from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.models.attention.graphs import allow_graphs
 from tawt.models.dropout import Dropout, draw_bytes
-from tawt.models.embeddings import TokenEmbedding
+from tawt.models.embeddings import Added, TokenEmbedding
 from tawt.models.pooling import DocumentPooling
 from tawt.models.readout import PerTypeReadout
 from tawt.models.segments import take
@@ -177,16 +177,19 @@ class Encoder(nn.Module):
             "activation_checkpointing": kept,
         }
 
-    def forward(self, batch: PackedBatch) -> Encoded:
+    def forward(self, batch: PackedBatch, added: Added | None = None) -> Encoded:
         """Return the states of a batch's tokens."""
-        return self.closed(*self.opened(batch))
+        return self.closed(*self.opened(batch, added=added))
 
-    def opened(self, batch: PackedBatch, told: Tensor | None = None) -> tuple[Tensor, Tensor | None, Layout, Tensor]:
+    def opened(
+        self, batch: PackedBatch, told: Tensor | None = None, added: Added | None = None
+    ) -> tuple[Tensor, Tensor | None, Layout, Tensor]:
         """Go through the blocks.
 
         Args:
             batch: Documents.
             told: `(d, d_model)`, what is added to each token of a document; None = nothing.
+            added: Values that the batch does not hold; None = none.
 
         Returns:
             States `(t, d_model)`, what is still to be added to them, where they lie, and the encoding of each triplet's
@@ -195,7 +198,7 @@ class Encoder(nn.Module):
         layout = batch.layout
         if layout is None:
             layout = make_layout(batch, self.config.granularity, with_cls=self.config.with_cls)
-        x, values = (self._embed if self.training else _embedded)(self, batch, layout)
+        x, values = (self._embed if self.training else _embedded)(self, batch, layout, added)
         x = x if told is None else x + take(told, layout.document).to(x.dtype)
         more: Tensor | None = None
         if self.blocks:
@@ -214,9 +217,9 @@ class Encoder(nn.Module):
                 return self.pooling(tokens.float(), encoded.layout, encoded.values.float(), batch)
             return self.pooling(tokens.float(), encoded.layout)
 
-    def embed(self, batch: PackedBatch) -> Tensor:
+    def embed(self, batch: PackedBatch, added: Added | None = None) -> Tensor:
         """Return one embedding per document of a batch, `(d, d_embedding)` float32."""
-        return self.readout(self(batch), batch)
+        return self.readout(self(batch, added), batch)
 
     def states(self, batch: PackedBatch) -> Tensor:
         """Return the state of each triplet of a batch, `(n, d_model)`."""
@@ -262,8 +265,8 @@ def _through(
     return out
 
 
-def _embedded(encoder: Encoder, batch: PackedBatch, layout: Layout) -> tuple[Tensor, Tensor]:
-    x, values = encoder.embedding(batch, layout)
+def _embedded(encoder: Encoder, batch: PackedBatch, layout: Layout, added: Added | None) -> tuple[Tensor, Tensor]:
+    x, values = encoder.embedding(batch, layout, added)
     return encoder.dropout(x), values
 
 

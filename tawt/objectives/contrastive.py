@@ -1,4 +1,4 @@
-"""InfoNCE over all documents of a step: which documents are of one subject."""
+"""InfoNCE over all documents of a step: which documents are of one subject, or which other thing is each one's own."""
 
 from __future__ import annotations
 
@@ -46,6 +46,38 @@ def baseline_sum(view_of: Tensor) -> float:
     positive, negative = _pairs(view_of)
     candidates = 1 + negative.sum(1)[positive.any(1)]
     return float(candidates.double().log().sum())
+
+
+def paired_info_nce(one: Tensor, other: Tensor, subject: Tensor, temperature: float) -> Tensor:
+    """Return the loss of two sides, as of a record up to an image and that image: summed over the pairs that have
+    negatives, half of it each way, a float32 scalar.
+
+    The positive of row `i` of one side is row `i` of the other alone; its negatives are the rows of the other side that
+    are of other subjects. So what one subject has several of is no negative of its own.
+
+    Args:
+        one: `(D, p)`, of length 1, of all batches and processes of a step.
+        other: `(D, p)`, what belongs to each.
+        subject: `(D,)` int64, whose both are.
+        temperature: Divides the cosine similarities.
+
+    Source: Radford et al. 2021, Learning transferable visual models from natural language supervision.
+    """
+    with torch.autocast(one.device.type, enabled=False):
+        similarity = one.float() @ other.float().T / temperature
+        allowed = similarity.masked_fill(subject[:, None] == subject[None, :], _NEVER)
+        own = similarity.diagonal()
+        return sum((functional.softplus(allowed.logsumexp(side) - own).sum() / 2 for side in (0, 1)), own.new_zeros(()))
+
+
+def paired_count(subject: Tensor) -> int:
+    """Return how many of the pairs `(D,)` have a negative."""
+    return int((subject[:, None] != subject[None, :]).any(1).sum())
+
+
+def paired_baseline_sum(subject: Tensor) -> float:
+    """Return what a blind guess costs, summed as `paired_info_nce` does."""
+    return float((1 + (subject[:, None] != subject[None, :]).sum(1)).double().log().sum())
 
 
 def _pairs(view_of: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,138 @@
+"""What lies beside the triplets, how it is encoded, and how it joins the record."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tawt.config.base import Conflict, Section
+from tawt.config.model import LEAST_HOURS, MOST_HOURS
+
+
+class CnnConfig(Section):
+    """A residual network of convolutions; each stage has half the resolution of the one before, and twice the width."""
+
+    width: int = Field(16, ge=8, le=1024, multiple_of=8)
+    """Width of the first stage."""
+    n_stages: int = Field(3, ge=1, le=12)
+    """Stages: 3 for 28 pixels, 6 for 224."""
+    depth: int = Field(1, ge=1, le=64)
+    """Residual blocks of a stage."""
+
+
+class VitConfig(Section):
+    """A transformer over the patches of an image."""
+
+    patch: int = Field(4, ge=1, le=256)
+    """Pixels along a patch: 4 for 28 pixels, 16 for 224."""
+    d_model: int = Field(64, ge=8, le=4096)
+    """Width of a patch's state."""
+    n_layers: int = Field(4, ge=1, le=128)
+    """Blocks."""
+    n_heads: int = Field(4, ge=1, le=128)
+    """Attention heads per block; must divide `d_model`."""
+
+
+class ImageConfig(Section):
+    """How images become embeddings."""
+
+    encoder: Literal["cnn", "vit", "checkpoint"] = "cnn"
+    """`cnn` and `vit` learn from nothing; `checkpoint` is a pretrained one, which says itself how large images are, of
+    which colours and of which brightness."""
+    size: int = Field(28, ge=16, le=1024)
+    """Pixels of a side: an image of another size is fitted into it, its sides keep their ratio."""
+    channels: Literal["grey", "rgb"] = "grey"
+    """Whether colours are kept."""
+    d_embedding: int = Field(64, ge=1, le=65_536)
+    """Width of the embedding of `cnn` and `vit`."""
+    augment: float = Field(0.5, ge=0, le=1)
+    """How much an image that is trained on is moved, turned, stretched and made darker or brighter; 0 = not at all."""
+    cnn: CnnConfig = CnnConfig()
+    """Settings of `cnn`."""
+    vit: VitConfig = VitConfig()
+    """Settings of `vit`."""
+    checkpoint: str = ""
+    """`checkpoint`: a folder of a vision model of `transformers`, with `model.safetensors`; nothing is downloaded."""
+    output: Literal["pooled", "cls"] = "pooled"
+    """`checkpoint`: what the model itself pools, or the state of its first token."""
+    weights: str = ""
+    """`cnn` and `vit`: a safetensors file of weights to start from, of one that was trained before."""
+    frozen: bool = False
+    """Whether the encoder learns nothing: each image is encoded once, and what comes out is kept."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> ImageConfig:
+        if self.vit.d_model % self.vit.n_heads:
+            said = f"vit.d_model {self.vit.d_model} is not a multiple of vit.n_heads {self.vit.n_heads}"
+            raise Conflict(said, "vit.d_model", "vit.n_heads")
+        if self.encoder == "vit" and self.size % self.vit.patch:
+            raise Conflict(f"size {self.size} is not a multiple of vit.patch {self.vit.patch}", "size", "vit.patch")
+        if self.encoder == "cnn" and self.size < 2 ** (self.cnn.n_stages + 1):
+            said = f"cnn.n_stages {self.cnn.n_stages} leave nothing of {self.size} pixels"
+            raise Conflict(said, "cnn.n_stages", "size")
+        if (self.encoder == "checkpoint") != bool(self.checkpoint):
+            raise Conflict("encoder: checkpoint goes with a folder, in checkpoint", "encoder", "checkpoint")
+        if self.encoder == "checkpoint" and self.weights:
+            raise Conflict("a checkpoint has weights of its own", "encoder", "weights")
+        return self
+
+
+class WaveformConfig(Section):
+    """How waveforms become embeddings: a network of convolutions along the samples."""
+
+    length: int = Field(1000, ge=16, le=1 << 20)
+    """Samples: of a longer waveform the last ones are read, a shorter one has silence before it."""
+    leads: int = Field(1, ge=1, le=1024)
+    """Leads: further ones are left out, missing ones are silent."""
+    width: int = Field(16, ge=8, le=1024, multiple_of=8)
+    """Width of the first stage; each further one has a quarter of the samples, and is twice as wide."""
+    d_embedding: int = Field(64, ge=1, le=65_536)
+    """Width of the embedding."""
+    weights: str = ""
+    """A safetensors file of weights to start from, of one that was trained before."""
+    frozen: bool = False
+    """Whether the encoder learns nothing: each waveform is encoded once, and what comes out is kept."""
+
+
+Fusion = Literal["token", "concat", "attention", "gate", "late"]
+
+
+class FusionConfig(Section):
+    """How contents join the record. Where a document has none, each of them is the record's own path, bit for bit."""
+
+    how: Fusion = "token"
+    """`token`: a content is the value of its event's triplet, and attention sees it at its time; `attention`: the
+    document's embedding attends over its contents; `gate`: each number of the embedding is taken from the record or
+    the contents; `concat`: a small network reads both; `late`: contents give answers of their own, which are added."""
+    dropout: float = Field(0.3, ge=0, lt=1)
+    """Chance of a document in training to lose all contents of a modality, so that the record is not forgotten."""
+    d_content: int = Field(64, ge=8, le=4096)
+    """Width in which contents of all modalities are laid side by side."""
+    n_heads: int = Field(4, ge=1, le=128)
+    """Ways in which a document's contents are summed up, each with weights of its own; must divide `d_content`."""
+    tau_hours: float = Field(24.0, ge=LEAST_HOURS, le=MOST_HOURS)
+    """Age at which contents begin to fade, hours before the prediction time."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> FusionConfig:
+        if self.d_content % self.n_heads:
+            said = f"d_content {self.d_content} is not a multiple of n_heads {self.n_heads}"
+            raise Conflict(said, "d_content", "n_heads")
+        return self
+
+
+class ModalitiesConfig(Section):
+    """Contents beside the record; a modality that is not named is not looked at."""
+
+    image: ImageConfig | None = None
+    """Of events `IMAGE//...`."""
+    waveform: WaveformConfig | None = None
+    """Of events `WAVEFORM//...`."""
+    fusion: FusionConfig = FusionConfig()
+    """How they join the record."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is looked at beside the record."""
+        return self.image is not None or self.waveform is not None

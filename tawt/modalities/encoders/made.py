@@ -1,0 +1,76 @@
+"""The modalities that a config names, in one order, with weights that it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from tawt.config.modalities import ImageConfig, ModalitiesConfig, WaveformConfig
+from tawt.errors import CheckpointError
+from tawt.files import whole
+from tawt.modalities.encoders.checkpoint import VisionCheckpoint
+from tawt.modalities.encoders.images import Image
+from tawt.modalities.encoders.modality import Modality
+from tawt.modalities.encoders.waveform import Waveform
+from tawt.readers import reading
+
+ENCODER = "encoder"
+"""Metadata of a file of weights: what they are the weights of."""
+
+
+def make_modalities(config: ModalitiesConfig, seed: int) -> tuple[Modality, ...]:
+    """Return the modalities of a config; torch's own random state is left as it was.
+
+    Args:
+        config: What is looked at.
+        seed: Of the weights of those that start from nothing.
+
+    Raises:
+        CheckpointError: Weights are absent, broken or of another shape.
+        ConfigError: A checkpoint wants a package that is not there.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        parts: list[ImageConfig | WaveformConfig | None] = [config.image, config.waveform]
+        made = [_made(part) for part in parts if part is not None]
+    for modality in made:
+        if modality.frozen:
+            modality.eval().requires_grad_(False)
+    return tuple(made)
+
+
+def _made(config: ImageConfig | WaveformConfig) -> Modality:
+    if isinstance(config, ImageConfig) and config.encoder == "checkpoint":
+        return VisionCheckpoint(config)
+    modality = Image(config) if isinstance(config, ImageConfig) else Waveform(config)
+    if config.weights:
+        load_weights(modality, Path(config.weights).expanduser())
+    return modality
+
+
+def save_weights(modality: Modality, path: Path) -> None:
+    """Write the weights of an encoder, whole or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in modality.state_dict().items()}
+    with whole(path) as aside:
+        save_file(tensors, aside, metadata={ENCODER: type(modality).__name__})
+
+
+def load_weights(modality: Modality, path: Path) -> None:
+    """Take the weights of a file.
+
+    Raises:
+        CheckpointError: They are absent, broken or of another shape.
+    """
+    with reading(path, "a safetensors file", "name the file of an encoder that was trained", CheckpointError):
+        tensors = load_file(path)
+    wanted = modality.state_dict()
+    others = [name for name in {*wanted} | {*tensors}
+              if name not in wanted or name not in tensors or wanted[name].shape != tensors[name].shape]  # fmt: skip
+    if others:
+        raise CheckpointError(
+            str(path), f"has {len(others)} tensors of other names or shapes, expected those of the config's encoder",
+            "set the same sizes as when it was trained",
+        )  # fmt: skip
+    modality.load_state_dict(tensors)

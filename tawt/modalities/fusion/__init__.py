@@ -1,0 +1,1 @@
+"""Contents and the record, in one answer."""

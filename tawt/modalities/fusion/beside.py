@@ -1,0 +1,165 @@
+"""What lies beside the documents of a batch: which contents had been there for each, and when. Made in the loader's
+thread; a pure function of the batch, the seed and its number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tawt.arrays import Ints, Words
+from tawt.batching.host import HostBatch
+from tawt.chance import draw, uniform
+from tawt.contracts.dataset import US_PER_HOUR
+from tawt.modalities.encoders.modality import Modality
+
+NO_TIME = -(1 << 62)
+"""Time of an event without one."""
+CONTENTS = 13
+"""First salt of what is drawn of contents."""
+_DROPOUT, _AUGMENT = 1, 2
+
+
+class Contents(Protocol):
+    """What is read of `tawt.modalities.contents.Contents`, whose words these are."""
+
+    @property
+    def time(self) -> Ints: ...
+    @property
+    def code(self) -> Ints: ...
+    @property
+    def content(self) -> Ints: ...
+    @property
+    def codes(self) -> tuple[str, ...]: ...
+    @property
+    def sha256(self) -> tuple[str, ...]: ...
+    def array(self, content: int) -> NDArray[Any]: ...
+    def of(self, subject_id: Ints, until: Ints) -> tuple[Ints, Ints]: ...
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Contents of one modality, `k` of a batch."""
+
+    at: Tensor
+    """`(k,)` int64, which of the batch's contents they are."""
+    data: Tensor
+    """`(k, ...)` float32, as the modality prepares them; or `(k, d_embedding)`, encoded already."""
+    is_encoded: bool
+    """Which of these."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Contents of `d` documents, `m` in all."""
+
+    document: Tensor
+    """`(m,)` int64, whose each is."""
+    modality: Tensor
+    """`(m,)` int64, of which modality."""
+    age_hours: Tensor
+    """`(m,)` float32, how long before the document's prediction time it was made; 0 for one without a time."""
+    content: Tensor
+    """`(m,)` int64, which content of the store it is."""
+    seen: Tensor
+    """`(a,)` int64, those whose event is among the document's triplets, neither cut off nor hidden."""
+    triplet: Tensor
+    """`(a,)` int64, that triplet."""
+    inputs: tuple[Inputs, ...]
+    """One of each modality."""
+
+
+class Finder:
+    """Finds what lies beside batches.
+
+    Args:
+        contents: Of the workspace.
+        subject_id: `(s,)`, those of the split that the batches are of.
+        origin: `(s,)`, their origins, us since 1970-01-01: the times of `contents` count from there.
+        codes: Those of the vocabulary, by data_type.
+        modalities: What is looked at; other contents are passed over.
+        encoded: One of each modality: `(c, d_embedding)` embeddings of all contents by their number, or None, where
+            contents are to be encoded in the step.
+    """
+
+    def __init__(
+        self,
+        contents: Contents,
+        subject_id: Ints,
+        origin: Ints,
+        codes: Sequence[str],
+        modalities: Sequence[Modality],
+        encoded: Sequence[NDArray[np.float32] | None],
+    ) -> None:
+        self.contents, self.modalities, self.encoded = contents, modalities, encoded
+        order = np.argsort(subject_id, kind="stable")
+        self._subjects, self._origins = subject_id[order], origin[order]
+        numbers = {code: number for number, code in enumerate(codes)}
+        self._type = np.array([numbers.get(code, -1) for code in contents.codes], dtype=np.int64)
+        of_code = [modality_of(code, modalities) for code in contents.codes]
+        self._modality = np.array(of_code, dtype=np.int64)
+        self._word = np.array([int(one[:16], 16) for one in contents.sha256], dtype=np.uint64)
+
+    def __call__(self, batch: HostBatch, *salts: int, training: bool, dropout: float = 0.0) -> Beside:
+        """Return what lies beside a batch.
+
+        Args:
+            batch: As the model may see it: with all that is hidden and cut off.
+            salts: What draws are for: seed, number of the batch.
+            training: Whether inputs are augmented, and documents lose contents.
+            dropout: Chance of a document to lose all contents of a modality.
+        """
+        began = batch.origin - self._origins[np.searchsorted(self._subjects, batch.subject_id)]
+        row, document = self.contents.of(batch.subject_id, batch.end + began)
+        modality = self._modality[self.contents.code[row]]
+        kept = modality >= 0
+        if training and dropout:
+            words = batch.words(CONTENTS, _DROPOUT, *salts)[document]
+            kept &= uniform(draw(words + modality.astype(np.uint64))) >= dropout
+        row, document, modality = row[kept], document[kept], modality[kept]
+        time, content = self.contents.time[row], self.contents.content[row]
+        age = np.where(time == NO_TIME, 0, batch.end[document] + began[document] - time) / US_PER_HOUR
+        seen, triplet = self._triplets(batch, document, time, self._type[self.contents.code[row]], began)
+        words = draw(batch.words(CONTENTS, _AUGMENT, *salts)[document] + self._word[content])
+        inputs = tuple(
+            self._inputs(k, np.flatnonzero(modality == k), content, words if training else None)
+            for k in range(len(self.modalities))
+        )
+        found = (document, modality, age.astype(np.float32), content, seen, triplet)
+        whose, which, ages, numbers, at, triplets = map(torch.from_numpy, found)
+        return Beside(whose, which, ages, numbers, at, triplets, inputs)
+
+    def _triplets(
+        self, batch: HostBatch, document: Ints, time: Ints, data_type: Ints, began: Ints
+    ) -> tuple[Ints, Ints]:
+        """Return which contents have a triplet in the batch, and the first one that each has."""
+        at = np.flatnonzero(np.isin(batch.data_type, self._type[self._type >= 0]))
+        own = batch.document[at]
+        when = np.where(batch.is_static[at], NO_TIME, batch.time[at] + began[own])
+        keys = np.stack([np.concatenate(pair) for pair in
+                         ((own, document), (when, time), (batch.data_type[at], data_type))], 1)  # fmt: skip
+        number = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+        first = np.full(len(keys) + 1, batch.n_tokens)
+        np.minimum.at(first, number[: len(at)], at)
+        triplet = first[number[len(at) :]]
+        seen = np.flatnonzero(triplet < batch.n_tokens)
+        return seen, triplet[seen]
+
+    def _inputs(self, k: int, at: Ints, content: Ints, words: Words | None) -> Inputs:
+        place, encoded, modality = torch.from_numpy(at), self.encoded[k], self.modalities[k]
+        if encoded is not None:
+            return Inputs(place, torch.from_numpy(encoded[content[at]]), True)
+        data = torch.empty(len(at), *modality.shape)
+        for row, one in zip(data, content[at].tolist(), strict=True):
+            row.copy_(modality.prepared(self.contents.array(one)))
+        return Inputs(place, data if words is None else modality.augmented(data, words[at]), False)
+
+
+def modality_of(code: str, modalities: Sequence[Modality]) -> int:
+    """Return which modality the events of a code have contents of; -1 = none of these."""
+    return next((k for k, modality in enumerate(modalities) if code.startswith(modality.prefix)), -1)
