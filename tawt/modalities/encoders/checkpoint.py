@@ -6,6 +6,7 @@ Nothing is downloaded, no code of the folder runs, and weights are safetensors a
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -63,10 +64,10 @@ class VisionCheckpoint(Modality):
         self.wants = wants_of(folder)
         self.net = _loaded(folder, config.output)
         self.shape = (len(self.wants.mean), *self.wants.shape)
-        black = torch.zeros(1, *self.shape)
+        image = torch.linspace(-1, 1, math.prod(self.shape)).view(1, *self.shape)
         try:
             with torch.no_grad():
-                first, again = self(black), self(black)
+                first, again = self(image), self(image)
         except Exception as error:
             hold_memory(error, folder)
             raise _fault(folder, f"takes no images of shape {self.shape} ({type(error).__name__})",
@@ -94,10 +95,10 @@ class VisionCheckpoint(Modality):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """`(m, channels, height, width)` -> `(m, d_embedding)`."""
-        out = self.net(pixel_values=inputs)
-        if self.config.output == "cls":
-            return out.last_hidden_state[:, 0]
-        return out.pooler_output.flatten(1)
+        # many models take no batch without an image
+        out = self.net(pixel_values=inputs if len(inputs) else inputs.new_zeros(1, *self.shape))
+        found: Tensor = out.last_hidden_state[:, 0] if self.config.output == "cls" else out.pooler_output.flatten(1)
+        return found[: len(inputs)]
 
     def train(self, mode: bool = True) -> VisionCheckpoint:
         """Set whether it trains."""

@@ -64,7 +64,11 @@ def as_float(array: NDArray[Any]) -> Tensor:
 
 
 def coloured(image: Tensor, channels: int) -> Tensor:
-    """Return an image of one channel or three as one of the other: `(c, height, width)` -> `(channels, ...)`."""
+    """Return an image with one channel, or with three: `(c, height, width)` -> `(channels, height, width)`.
+
+    Of two or four the last says how opaque it is, and is left out.
+    """
+    image = image[: 3 if len(image) >= 3 else 1]
     if len(image) == channels:
         return image
     if channels == 1:

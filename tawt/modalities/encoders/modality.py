@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -67,3 +68,8 @@ class Modality(nn.Module):
 
 VERSION = 1
 """Goes up with every change to how a content becomes an input or an embedding: what was cached before is made anew."""
+
+
+def modality_of(code: str, modalities: Sequence[Modality]) -> int:
+    """Return which modality the events of a code have contents of; -1 = none of these."""
+    return next((k for k, modality in enumerate(modalities) if code.startswith(modality.prefix)), -1)

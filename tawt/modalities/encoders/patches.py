@@ -23,7 +23,7 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         m, n, d = x.shape
-        q, k, v = self.qkv(self.norm_attention(x)).view(m, n, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = self.qkv(self.norm_attention(x)).view(m, n, 3, self.n_heads, d // self.n_heads).permute(2, 0, 3, 1, 4)
         x = x + self.out(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(m, n, d))
         return x + self.outer(functional.gelu(self.inner(self.norm_ffn(x))))
 

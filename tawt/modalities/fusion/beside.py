@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,30 +15,12 @@ from tawt.arrays import Ints, Words
 from tawt.batching.host import HostBatch
 from tawt.chance import draw, uniform
 from tawt.contracts.dataset import US_PER_HOUR
-from tawt.modalities.encoders.modality import Modality
+from tawt.modalities.contents import NO_TIME, Contents
+from tawt.modalities.encoders.modality import Modality, modality_of
 
-NO_TIME = -(1 << 62)
-"""Time of an event without one."""
 CONTENTS = 13
 """First salt of what is drawn of contents."""
 _DROPOUT, _AUGMENT = 1, 2
-
-
-class Contents(Protocol):
-    """What is read of `tawt.modalities.contents.Contents`, whose words these are."""
-
-    @property
-    def time(self) -> Ints: ...
-    @property
-    def code(self) -> Ints: ...
-    @property
-    def content(self) -> Ints: ...
-    @property
-    def codes(self) -> tuple[str, ...]: ...
-    @property
-    def sha256(self) -> tuple[str, ...]: ...
-    def array(self, content: int) -> NDArray[Any]: ...
-    def of(self, subject_id: Ints, until: Ints) -> tuple[Ints, Ints]: ...
 
 
 @dataclass(frozen=True)
@@ -158,8 +139,3 @@ class Finder:
         for row, one in zip(data, content[at].tolist(), strict=True):
             row.copy_(modality.prepared(self.contents.array(one)))
         return Inputs(place, data if words is None else modality.augmented(data, words[at]), False)
-
-
-def modality_of(code: str, modalities: Sequence[Modality]) -> int:
-    """Return which modality the events of a code have contents of; -1 = none of these."""
-    return next((k for k, modality in enumerate(modalities) if code.startswith(modality.prefix)), -1)

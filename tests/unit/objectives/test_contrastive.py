@@ -7,7 +7,14 @@ import math
 import pytest
 import torch
 
-from tawt.objectives.contrastive import baseline_sum, count, info_nce
+from tawt.objectives.contrastive import (
+    baseline_sum,
+    count,
+    info_nce,
+    paired_baseline_sum,
+    paired_count,
+    paired_info_nce,
+)
 
 SUBJECTS = [
     [1, 2, 3, 1, 2, 3],
@@ -83,3 +90,51 @@ def test_a_sharp_temperature_does_not_overflow():
     loss = info_nce(rows, torch.tensor([0, 1, 2, 3] * 2), 1e-3)
     loss.backward()
     assert loss.isfinite() and rows.grad.isfinite().all()
+
+
+def paired_by_hand(one: torch.Tensor, other: torch.Tensor, subjects: list[int], temperature: float) -> float:
+    """The loss of two sides, pair by pair, half each way."""
+    total = 0.0
+    for a, b in ((one, other), (other, one)):
+        for i, mine in enumerate(subjects):
+            score = [math.exp(float(a[i] @ row) / temperature) for row in b]
+            against = sum(score[j] for j, subject in enumerate(subjects) if subject != mine)
+            total -= math.log(score[i] / (score[i] + against)) / 2
+    return total
+
+
+@pytest.mark.parametrize("subjects", [*SUBJECTS, [3], [1, 1]], ids=str)
+@pytest.mark.parametrize("temperature", [0.05, 0.5])
+def test_two_sides_equal_a_loop_over_pairs(subjects, temperature):
+    """Each row against those of the other side that are of other subjects, both ways; the sides may change places."""
+    one, other, whose = unit(len(subjects)), unit(len(subjects), 1), torch.tensor(subjects)
+    ours = paired_info_nce(one, other, whose, temperature)
+    expected = pytest.approx(paired_by_hand(one, other, subjects, temperature), rel=1e-4, abs=1e-5)
+    assert ours.dtype == torch.float32 and ours.item() == expected
+    assert paired_info_nce(other, one, whose, temperature).item() == expected
+
+
+@pytest.mark.parametrize("subjects", [*SUBJECTS, [3], [1, 1]], ids=str)
+def test_equal_sides_cost_the_baseline(subjects):
+    """Where all pairs look alike, the loss is the log of the number of candidates."""
+    alike, whose = torch.ones(len(subjects), 4) / 2, torch.tensor(subjects)
+    assert paired_info_nce(alike, alike, whose, 0.1).item() == pytest.approx(paired_baseline_sum(whose), abs=1e-5)
+    assert paired_count(whose) == (len(subjects) if len({*subjects}) > 1 else 0)
+
+
+def test_what_one_subject_has_several_of_is_no_negative():
+    """Two images of one subject may be as alike as they like, and no gradient drives them from its records."""
+    whose = torch.tensor([1, 1, 2])
+    one, other = unit(3).float(), unit(3, 1).float()
+    alike = other.clone()
+    alike[1] = one[0]  # the other image is just what the first record says
+    costs = [paired_info_nce(one[[0, 2]], side[[0, 2]], whose[[0, 2]], 0.1) for side in (other, alike)]
+    assert costs[0] == costs[1]
+    leaf = alike.requires_grad_()
+    similarity = (one[0] @ leaf[1]).detach()
+    paired_info_nce(one, leaf, whose, 0.1).backward()
+    moved = leaf.detach() - 0.01 * leaf.grad
+    # the second image moves to its own record and off the stranger's: along these two alone
+    basis = torch.linalg.lstsq(torch.stack([one[1], one[2]]).T, leaf.grad[1][:, None])
+    assert torch.allclose(torch.stack([one[1], one[2]]).T @ basis.solution, leaf.grad[1][:, None], atol=1e-5)
+    assert similarity > 0.99 and (moved - leaf).abs().sum() > 0
