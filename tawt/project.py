@@ -15,6 +15,8 @@ from tawt.errors import ConfigError
 from tawt.readers import MAX_WRITTEN_BYTES, read_text
 
 _PACKAGE = Path(__file__).resolve().parent
+SHARED = "shared"
+"""Folder beside those of sources of what is said for all."""
 FOLDERS = ("pipelines", "sql", "schemas")
 """What makes a folder a project: one of these in it."""
 
@@ -90,9 +92,10 @@ class Project:
 
     def find(self, *paths: str) -> Path | None:
         """Return the file of a path such as `sql/mimic_iv/event_parts/labs.sql`, or of several that mean the same;
-        None where there is none."""
-        there = (root / path for root in self.roots for path in paths if (root / path).is_file())
-        return next(map(self.own, there), None)
+        None where there is none. What a source does not say is said for all in `shared`."""
+        of_all = [f"{top}/{SHARED}/{rest}" for top, _, rest in map(_parted, paths) if rest]
+        there = (root / path for names in (paths, of_all) for root in self.roots for path in names)
+        return next((self.own(path) for path in there if path.is_file()), None)
 
     def files(self, folder: str, suffix: str) -> dict[str, Path]:
         """Return the files of a folder whose names end so, by their stems and in order; hidden ones are none."""
@@ -162,6 +165,12 @@ class Project:
                 "take it out: a project has contracts of its raw tables and of its own stages, as "
                 "schemas/SOURCE/TABLE.json",
             )  # fmt: skip
+
+
+def _parted(path: str) -> tuple[str, str, str]:
+    """Return the first folder of a path, the source that it is of, and the rest."""
+    top, _, rest = path.partition("/")
+    return top, *rest.partition("/")[::2]
 
 
 def _text(path: Path) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tawt.builtin.content_events import CONTENT_EVENTS
+from tawt.builtin.contents import CONTENTS
 from tawt.builtin.dataset import DATASET
 from tawt.builtin.events import EVENTS
 from tawt.builtin.kept import as_they_ran, kept_graph
@@ -17,10 +19,11 @@ from tawt.errors import ConfigError, ContractError, StageError, nearest
 from tawt.pipeline.holding import still
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.project import Project
-from tawt.sources.graph import Graph, load_graph
+from tawt.sources.graph import Graph
+from tawt.sources.load import load_graph
 from tawt.sources.stage import Stage
 
-BUILT_IN = (SUBJECTS, EVENTS, VOCABULARY, TRIPLETS, DATASET)
+BUILT_IN = (SUBJECTS, CONTENTS, EVENTS, VOCABULARY, TRIPLETS, DATASET, CONTENT_EVENTS)
 
 
 def stages_of(pipeline: PipelineConfig, project: Project | None = None) -> Graph:

@@ -210,6 +210,9 @@ class PipelineConfig(Section):
     told in it; without one such a time is `unparseable_zone`."""
     off: tuple[str, ...] = ()
     """Stages that exist and are not run."""
+    images: bool = False
+    """Whether images or waveforms lie beside the raw tables, which a table `images` lists: what it and its event part
+    are is said in `shared`, where the source does not say it itself."""
     order: tuple[str, ...] = ()
     """Event parts in the order that settles ties in time; those not named follow by name."""
     csv: Csv = Csv()

@@ -49,10 +49,11 @@ LAYERS = {
         Layer("subjects", numbered=False),
         Layer("staging", ("raw",), row_wise=True),
         Layer("links", ("staging",), ordered=True),
+        Layer("contents", numbered=False),
         Layer("codes", ("staging",), "codes", ordered=True, spare=("description", "parent_codes")),
         Layer(
             "event_parts",
-            ("staging", "links"),
+            ("staging", "links", "contents"),
             "event_parts",
             sharded=True,
             measured=True,
@@ -71,6 +72,7 @@ LAYERS = {
         Layer("vocabulary", numbered=False, command="build-vocab"),
         Layer("triplets", sharded=True, numbered=False, command="build-vocab"),
         Layer("dataset", sharded=True, numbered=False, suffix=".arrow", command="build-vocab"),
+        Layer("content_events", numbered=False, command="build-vocab"),
     )
 }
 """Name -> layer, in the order of the flow."""

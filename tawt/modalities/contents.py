@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,16 +75,10 @@ class Contents:
         Raises:
             DatasetError: It is not as it was written.
         """
-        batch, row = self.rows[content]
-        dtype, shape = batch.column("dtype")[row].as_py(), batch.column("shape")[row].as_py()
-        samples = batch.column("samples")[row].as_buffer()
-        n = int(np.prod(shape, dtype=np.int64)) if shape and min(shape) >= 0 else -1
-        if dtype in DTYPES and 0 <= n * np.dtype(dtype).itemsize <= samples.size:
-            array = np.frombuffer(samples, np.dtype(dtype).newbyteorder("<"), n).reshape(shape)
-            array.flags.writeable = False  # the mapping is for reading: to write there would end the process
-            if self.held[content] or content_hash(array) == self.sha256[content]:
-                self.held[content] = True
-                return array
+        array = _array(*self.rows[content])
+        if array is not None and (self.held[content] or content_hash(array) == self.sha256[content]):
+            self.held[content] = True
+            return array
         what = "holds an array that is not as it was written, expected the one that is known by its hash"
         raise DatasetError(str(self.place), what, _again(self.place.parent))
 
@@ -182,19 +177,47 @@ def _flat(array: NDArray[Any]) -> bytes:
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
+def map_arrays(path: Path) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the arrays of a file that was just written, each with its hash."""
+    for batch in _batches(path, ""):
+        for row, sha256 in enumerate(batch.column("sha256").to_pylist()):
+            array = _array(batch, row)
+            assert array is not None, path
+            yield sha256, array
+
+
 def _mapped(place: Path, hint: str) -> dict[str, tuple[pa.RecordBatch, int]]:
     """Return where each content lies, by its hash; the files are mapped for as long as one is in use."""
     known: dict[str, tuple[pa.RecordBatch, int]] = {}
     for path in sorted(place.glob(ARRAYS)):
-        with reading(path, "a file of arrays", hint, DatasetError), pa.memory_map(str(path)) as file:
-            reader = pa.ipc.open_file(file.read_buffer(path.stat().st_size))
-            if not reader.schema.equals(_SCHEMA):
-                raise DatasetError(str(path), "has other columns, expected a file of arrays", hint)
-            for batch in map(reader.get_batch, range(reader.num_record_batches)):
-                batch.validate(full=True)  # else a place that leads out of it would be followed
-                for row, sha256 in enumerate(batch.column("sha256").to_pylist()):
-                    known.setdefault(sha256, (batch, row))
+        for batch in _batches(path, hint):
+            for row, sha256 in enumerate(batch.column("sha256").to_pylist()):
+                known.setdefault(sha256, (batch, row))
     return known
+
+
+def _batches(path: Path, hint: str) -> list[pa.RecordBatch]:
+    with reading(path, "a file of arrays", hint, DatasetError), pa.memory_map(str(path)) as file:
+        reader = pa.ipc.open_file(file.read_buffer(path.stat().st_size))
+        if not reader.schema.equals(_SCHEMA):
+            raise DatasetError(str(path), "has other columns, expected a file of arrays", hint)
+        batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        for batch in batches:
+            batch.validate(full=True)  # else a place that leads out of it would be followed
+            _texts = batch.column("sha256").to_pylist()  # bytes until somebody asks
+    return batches
+
+
+def _array(batch: pa.RecordBatch, row: int) -> NDArray[Any] | None:
+    """Return one array of a file, a read-only view; None where what the file says of it cannot be."""
+    dtype, shape = batch.column("dtype")[row].as_py(), batch.column("shape")[row].as_py()
+    samples = batch.column("samples")[row].as_buffer()
+    n = math.prod(shape) if shape and min(shape) >= 0 else -1
+    if dtype not in DTYPES or not 0 <= n * np.dtype(dtype).itemsize <= samples.size:
+        return None
+    array: NDArray[Any] = np.frombuffer(samples, np.dtype(dtype).newbyteorder("<"), n).reshape(shape)
+    array.flags.writeable = False  # the mapping is for reading: to write there would end the process
+    return array
 
 
 def _numbered(column: pa.DictionaryArray) -> tuple[tuple[str, ...], Ints]:

@@ -14,9 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tawt.errors import TawtError
+from tawt.files import digest
 from tawt.pipeline.origin import Source, source_now, without_project
-from tawt.pipeline.workspace import Workspace
+from tawt.pipeline.workspace import Workspace, folder_of
 from tawt.project import Project
+from tawt.raw.beside import IMAGES, stated
+from tawt.readers import read_parquet
 from tawt.seals import sha256_file
 from tawt.sources.written import ABSENT, of_file
 
@@ -24,6 +28,8 @@ UNKNOWN = "unknown"
 """What is behind a key that cannot be looked at here: it is taken for what it was."""
 SAMPLED = "ingest.sampled_hash"
 SPLITS_FILE = "ingest.splits_file"
+CONTENT_FILES = "ingest.content_files"
+"""The files of images and waveforms that a raw table lists."""
 ABSENT_TABLES = "ingest.absent_tables"
 """Optional raw tables that the last ingest did not find."""
 _N_SHARDS = "ingest.n_shards"
@@ -58,7 +64,7 @@ class Now:
     def tell(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return what is behind each key."""
         for key in keys:
-            if key not in self._found:
+            if key not in self._found or key == CONTENT_FILES:  # a stage that runs meanwhile says which files they are
                 self._found[key] = self._one(key)
         return {key: self._found[key] for key in keys}
 
@@ -109,6 +115,8 @@ class Now:
         section, _, rest = key.partition(".")
         if key == SPLITS_FILE:
             return self._splits()
+        if key == CONTENT_FILES:
+            return self._content_files()
         if key == SAMPLED:
             return (UNKNOWN if self._sampled is None else self._sampled) if self._by_number else None
         if key == GONE_ON_FROM:
@@ -136,6 +144,18 @@ class Now:
     @property
     def _by_number(self) -> bool:
         return str(self._ingested["sample"]).isdecimal()
+
+    def _content_files(self) -> str:
+        """They lie among raw tables; how large each is and when it was written tells, for to read all takes long."""
+        root, folder = self._workspace.raw_root, self._workspace.root / folder_of(IMAGES)
+        if root is None or not root.is_dir():
+            return UNKNOWN
+        files = sorted(folder.glob("*.parquet"))
+        try:
+            names = {name for file in files for name in read_parquet(file, ["path"])["path"].to_pylist()}
+        except TawtError:  # whoever reads it for its own sake says more
+            return UNKNOWN
+        return digest([(name, *stated(root, name)) for name in sorted(names - {None})])
 
     def _splits(self) -> str | None:
         """The file of splits lies among raw tables, which another machine may lack."""
@@ -185,6 +205,8 @@ class Change:
             return "the sample is of other subjects"
         if self.key == GONE_ON_FROM:
             return "the vocabulary is to go on from another one" if self.now else "the vocabulary is to stand by itself"
+        if self.key == CONTENT_FILES:
+            return "input changed: files of raw.images"
         if self.key == SPLITS_FILE:
             return "the file of splits changed"
         if section in ("pipeline", "ingest"):

@@ -110,7 +110,7 @@ def _check(opened: Workspace) -> list[Finding]:
         findings += _dataset(read["vocabulary"], read["triplets"], read["dataset"])
     for finding, own in check_carried(opened, graph):
         findings.append(finding)
-        three = [own[name] for name in made_by("build-vocab")] if own else []
+        three = [own[name] for name in made_by("build-vocab") if name in own]
         counted = [*_triplets(*three[:2]), *_dataset(*three)] if three else []
         findings += [replace(one, check=f"{finding.check}: {one.check}") for one in counted if not one.ok]
     return findings

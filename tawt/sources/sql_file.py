@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 
 from tawt.contracts.layers import LAYERS, Layer
+from tawt.contracts.reasons import CONTENT_FAULTS
 from tawt.database.catalog import LONGEST_MADE, is_taken, refused_functions, unbounded_texts
 from tawt.database.connect import stopped_at, text_place
 from tawt.database.growth import growth
@@ -40,6 +41,7 @@ from tawt.sources.row_wise import check_carried, check_row_wise, order_dependent
 _CLOCK = "time_of_day_lost"
 _BAD = ("unparseable", "unparseable_zone", "out_of_range")
 """What the macros say of a cell."""
+_OF_CONTENTS = (*CONTENT_FAULTS, "missing", "not_finite")
 REASON = re.compile(r"drop:\w+|quarantine:(?P<column>[^:]+):\w+")
 
 
@@ -136,6 +138,7 @@ def checked(path: Path, layer: Layer, text: str, macros: Macros, declared: bool 
         check_carried(tree, where)
     reasons = {text for text in constants(tree) if REASON.fullmatch(text) and text.isprintable()}
     keys = {f"quarantine:{column}:{word}" for column in _named(tree, "key_fault") for word in ("missing", *_BAD)}
+    keys |= {f"quarantine:{column}:{word}" for column in _named(tree, "content_fault") for word in _OF_CONTENTS}
     faults = {f"{column}:{word}" for column in _named(tree, "cell_fault") for word in _BAD}
     faults |= {f"{column}:{_CLOCK}" for column in _named(tree, "clock_fault")}
     return SqlFile(

@@ -138,6 +138,8 @@ class BuiltIn:
     serves: Callable[[Table], bool] | None = None
     """Whether it gives numbers to ids of a raw table: it reads all such, and what stages them reads it; a pipeline that
     has none is without it. None = of no table."""
+    of: str = ""
+    """A stage without which a pipeline is without it; of SQL stages it reads those that read this one."""
 
     @property
     def contracts(self) -> tuple[Contract, ...]:

@@ -10,27 +10,29 @@ from tawt.contracts.layers import LAYERS
 from tawt.contracts.table import SUFFIXES, Table, key_is_named, read_table
 from tawt.database.macros import Macros
 from tawt.errors import ConfigError
-from tawt.project import Project
+from tawt.project import SHARED, Project
 from tawt.sources.declare import staging_contract, staging_select
 from tawt.sources.sql_file import SqlFile, checked
 from tawt.sources.stage import Stage
 
 
 def table_files(project: Project, source: str) -> dict[str, Path]:
-    """Return the files that say what the raw tables of a source are, by table; a project's before tawt's.
+    """Return the files that say what the raw tables of a source are, by table; a project's before tawt's, and its own
+    before those that all sources share.
 
     Raises:
         ConfigError: A table is said twice in one folder, as YAML and as JSON, or in `raw/`, where they were before.
     """
     found: dict[str, Path] = {}
-    for root in reversed(project.roots):
-        for path in sorted((root / "schemas" / source / "raw").glob("[!.]*.json")):
+    of_all, of_source = ([root / "schemas" / name for root in reversed(project.roots)] for name in (SHARED, source))
+    for folder in (*of_all, *of_source):
+        for path in sorted((folder / "raw").glob("[!.]*.json")):
             raise ConfigError(
                 str(path), f"lies where no raw table is said any more, expected schemas/{source}/{path.name}",
                 "move it there, and say of each column what it is: docs/guides/add-a-source.md",
             )  # fmt: skip
         here: dict[str, Path] = {}
-        for path in sorted((root / "schemas" / source).glob("[!.]*")):
+        for path in sorted(folder.glob("[!.]*")):
             if path.suffix not in SUFFIXES or not path.is_file():
                 continue
             if path.stem in here:

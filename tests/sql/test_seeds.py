@@ -9,7 +9,7 @@ import pytest
 
 from tawt.config.load import load
 from tawt.config.pipeline import PipelineConfig
-from tawt.sources.graph import load_graph
+from tawt.sources.load import load_graph
 
 ROOT = Path(__file__).parents[2]
 PIPELINES = ("mimic_iv", "eicu", "physionet2012", "physionet2019", "meds")

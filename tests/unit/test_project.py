@@ -16,7 +16,7 @@ from tawt.errors import ConfigError, FileError, TawtError
 from tawt.pipeline.run import RunResult
 from tawt.pipeline.workspace import open_workspace
 from tawt.project import Project, asset, asset_root
-from tawt.sources.graph import load_graph
+from tawt.sources.load import load_graph
 from tawt.transforms.units import Units
 from tests.unit.clinic import write
 

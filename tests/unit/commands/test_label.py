@@ -29,7 +29,7 @@ from tawt.pipeline.manifest import Components, Manifest
 from tawt.pipeline.workspace import open_workspace
 from tawt.project import Project, asset
 from tawt.seals import holds, sha256_file
-from tawt.sources.graph import load_graph
+from tawt.sources.load import load_graph
 from tests.unit.conftest import Hospital
 
 QUICK: dict[str, Any] = {"threads": 1, "memory_limit": "500MB"}

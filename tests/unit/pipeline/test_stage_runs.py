@@ -20,7 +20,7 @@ from tawt.database.connect import Limits
 from tawt.errors import ConfigError, ContractError, SourceError, StageError, TawtError, nearest
 from tawt.pipeline.plan import make_plan
 from tawt.pipeline.workspace import open_workspace
-from tawt.sources.graph import load_graph
+from tawt.sources.load import load_graph
 
 ROOT = Path(__file__).parents[3]
 STAGING = """-- One row is one reading.

@@ -10,7 +10,7 @@ from tawt.commands.ingest import ingest
 from tawt.config.named import resolve_pipeline
 from tawt.database.parse import casts_of_parameters, fits, parse
 from tawt.errors import ConfigError
-from tawt.sources.graph import load_graph
+from tawt.sources.load import load_graph
 
 
 @pytest.mark.parametrize("value", ["xx", "5", "2024-13-01"])
