@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Contract
@@ -99,7 +100,7 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
                 behind.add(name)
             if name not in skipped:
                 hold_parameters(stage.sql, pipeline.values)
-    _hold_subjects(found, raw)
+    _hold_subjects(found, raw, said, pipeline.source)
     for code in built_in:
         read = [n for n in sorted(found) if n not in skipped and _reads(code, found[n])]
         if code.of and code.of not in read:
@@ -110,7 +111,7 @@ def load_graph(pipeline: PipelineConfig, project: Project | None = None, built_i
     return Graph(in_order({n: s for n, s in found.items() if n not in skipped}), {**raw}, skipped, files)
 
 
-def _hold_subjects(found: dict[str, Stage], raw: Mapping[str, Table]) -> None:
+def _hold_subjects(found: dict[str, Stage], raw: Mapping[str, Table], said: Mapping[str, Path], source: str) -> None:
     """Hold the tables of a source to one kind of subjects: a number that stands in a table is none that was given."""
     by_text = sorted(name for name, table in raw.items() if table.subjects)
     for stage in found.values() if by_text else ():
@@ -119,9 +120,11 @@ def _hold_subjects(found: dict[str, Stage], raw: Mapping[str, Table]) -> None:
             continue
         own = [column.type for column in table.columns if column.plain == "subject_id"]
         if "subject" not in (own or [column.type for column in table.columns]):
+            of_all = said[table.table].parent.name == SHARED
+            own_file = f"a copy of schemas/{SHARED}/{table.table}.yaml, schemas/{source}/{table.table}.yaml"
             raise StageError(
                 stage.name, f"takes subjects as numbers, and raw.{by_text[0]} has them as text, expected one kind",
-                f"say `type: subject` of the column in the contract of {table.name}",
+                f"say `type: subject` of the column in {own_file if of_all else f'the contract of {table.name}'}",
             )  # fmt: skip
 
 
