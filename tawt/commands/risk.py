@@ -68,11 +68,18 @@ class RiskResult:
     """Whether the task is just whether a code comes: then there are three estimators, else Monte Carlo alone."""
     split: str = "held_out"
     """Whose labels were asked about."""
+    only: int | None = None
+    """So many labels were asked about of more that there are; None = all were."""
 
     @property
     def complete(self) -> float:
         """Share of continuations that were followed to the end of what is asked."""
         return self.told.shares["M0"] if self.told is not None else 0.0
+
+    @property
+    def checks_of(self) -> str:
+        """The estimator that the checks are of."""
+        return "M1" if self.plain else "M0"
 
     @property
     def steps(self) -> dict[str, float]:
@@ -93,18 +100,24 @@ class RiskResult:
         """Return the table, what was drawn for it, and the checks."""
         assert self.comparison is not None, "of a dry run there is no text"
         if self.told is None:
-            return withheld_text(self.split, self.comparison.n_subjects) + "\n"
+            return withheld_text(self.split, self.comparison.n_subjects, self.only) + "\n"
         lines = [self.comparison.text(width=width).rstrip(), ""]
+        cut = ""
+        if self.complete < 1:
+            cut = "counts as a no, so that each chance is the least that is possible" if self.plain else "is left out"
+            cut = f"; the rest was cut, and {cut}: a larger `--most` cuts less"
         if not self.plain:
             lines.append("the task is more than whether a code comes: it was resolved on records, by Monte Carlo alone")
         for name in self.told.steps:
             less = (
-                f"; {self.gain[name]:.1f} times fewer than M0 for an equal error"
+                f"; {self.gain[name]:.1f} times fewer than M0 for an equal error{cut and ', what was cut left aside'}"
                 if name != "M0" and self.gain.get(name)
                 else ""
             )
             lines.append(f"{name}: {self.steps[name]:,.0f} events a label{less}")
-        lines.append(f"{self.complete:.1%} of continuations were followed to the end of what is asked")
+        lines.append(f"{self.complete:.1%} of continuations were followed to the end of what is asked{cut}")
+        if self.checks:
+            lines.append(f"performance, calibration and shortcuts are those of {self.checks_of}")
         return "\n".join([*lines, *(f"\n{check.text()}" for check in self.checks)]) + "\n"
 
 
@@ -179,7 +192,8 @@ def risk(
             what = "the run learned from these subjects: what it says of them is remembered as well as foretold"
             tell({"event": "note", "text": what})
         labels = labels.rows(np.isin(labels.subject_id, held.subject_ids) & ~labels.without)
-        if only is not None and only < len(labels):
+        only = only if only is not None and only < len(labels) else None
+        if only is not None:
             labels = labels.rows(np.sort(np.random.default_rng(seed).permutation(len(labels))[:only]))
         loader = PackedLoader(
             held, decoder.vocabulary, decoder.config.batching, seed, asked=Asked(labels.subject_id, labels.time)
@@ -221,7 +235,7 @@ def risk(
             few_people = comparison.is_withheld
             result = RiskResult(
                 comparison, target, comparison.n_rows, n_unseen, int((~has).sum()), None if few_people else told,
-                () if few_people else checks, asks.is_plain, split,
+                () if few_people else checks, asks.is_plain, split, only,
             )  # fmt: skip
             about: dict[str, Any] = {"split": split, "plain": asks.is_plain}
             if result.told is not None:
@@ -229,7 +243,8 @@ def risk(
                 about |= {"bounds": told.bounds, "shares": told.shares}
             gone = {name: getattr(result, name) for name in ("n_unseen", "n_open")}
             about |= {name: None if 0 < number <= SMALL_CELL else number for name, number in gone.items()}
-            about |= {"n": n, "most": most, "checks": [check.to_json() for check in result.checks], "run": folder.name}
+            about |= {"n": n, "most": most, "checks": [check.to_json() for check in result.checks]}
+            about |= {"checks_of": result.checks_of, "run": folder.name}
             write_sealed(aside / RECORD, {**comparison.to_json(), **about, "model": sha256_file(decoder.weights)})
             write_text(aside / TABLE, result.text())
     for number, why in (

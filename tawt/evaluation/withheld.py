@@ -39,14 +39,18 @@ def without(reason: str) -> Interval:
     return Interval(None, None, None, 0, 0, reason)
 
 
-def withheld_text(split: str, n_subjects: int | None) -> str:
+def withheld_text(split: str, n_subjects: int | None, only: int | None = None) -> str:
     """Return a sentence that says why nothing is told of a split, and what would do.
 
     Args:
         split: What was measured.
         n_subjects: Of whom there is a label; None = few.
+        only: So many labels were asked about of more that there are; None = all were.
     """
     few = f"fewer than {SMALL_CELL + 1}"
+    if only is not None:
+        what = "subjects" if n_subjects is None else "subjects with one of the answers"
+        return f"no figure is told: `--only {only}` leaves {few} {what} of {split}. Raise it, or leave it out."
     why = (
         f"{split} has {few} subjects with a label"
         if n_subjects is None

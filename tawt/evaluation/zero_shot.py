@@ -17,10 +17,11 @@ from tawt.evaluation.metrics import AUROC, PREVALENCE, Binary
 from tawt.evaluation.printed import in_cell
 from tawt.evaluation.resample import Interval, draws_of, intervals
 from tawt.evaluation.subgroups import Subgroup, by_group
-from tawt.evaluation.withheld import has_small_cell
+from tawt.evaluation.withheld import FEW, WITHHELD, has_small_cell
 
 State = Literal["checked", "not checked", "withheld"]
 N_BINS, N_STRATA, N_DRAWS = 10, 3, 500
+_FEW = FEW.removeprefix(WITHHELD)
 BEFORE = ("never before", "once before", "more often before")
 
 
@@ -136,7 +137,7 @@ def frequency(
         others: Other tasks that the same decoder was asked -> (share of yes, AUROC).
     """
     if has_small_cell(outcome, subject):
-        return Check("performance by frequency", "withheld")
+        return Check("performance by frequency", "withheld", (_FEW,))
     share, figures = float(outcome.truth.mean()), {}
     lines = [f"yes: {share:.1%} of labels" + (f"; {in_train} of train have it" if in_train else "")]
     if before is not None:
@@ -158,7 +159,7 @@ def calibration(outcome: Binary, subject: Ints) -> Check:
     """Tell what came where how much was told; slope and ECE stand in the table."""
     bins = curve(outcome, subject)
     if not bins:
-        return Check("calibration", "withheld")
+        return Check("calibration", "withheld", (_FEW,))
     lines = [f"told {one['predicted']:.3f}: came {one['came']:.3f} of {one['n']:,}" for one in bins]
     return Check("calibration", "checked", tuple(lines), {"curve": bins})
 
@@ -195,7 +196,7 @@ def shortcuts(
         seed: Of the draws.
     """
     if has_small_cell(outcome, subject):
-        return Check("shortcuts", "withheld")
+        return Check("shortcuts", "withheld", (_FEW,))
     whole = AUROC(outcome).value
     found = {name: (alone(outcome, one), within_strata(outcome, one)) for name, one in numbers.items()}
     lines = [
@@ -209,7 +210,7 @@ def shortcuts(
     }
     for name, (after, before, whose) in taken.items():
         if has_small_cell(after, whose):
-            lines.append(f"{name.replace('_', ' ')}: withheld")
+            lines.append(f"{name.replace('_', ' ')}: {FEW}")
             continue
         draws = draws_of(whose, N_DRAWS, seed)
         left, had = (intervals((AUROC,), one, draws)[0]["auroc"] for one in (after, before))

@@ -68,6 +68,23 @@ def keep(workspace: Workspace, name: str, labels: pa.Table, about: AboutLabels) 
     publish_file(aside, final)
 
 
+def hold_task(task: Task, about: AboutLabels | None, given: str | Path) -> None:
+    """Hold a task that is given to the one that labels were made of.
+
+    Args:
+        task: As it was read.
+        about: What the labels say of themselves.
+        given: What the task was given as.
+
+    Raises:
+        ConfigError: It is another.
+    """
+    if about is None or task_hash(task) != about.made_of.get("task"):
+        of = f", `{about.task}`" if about is not None and "task" in about.made_of else ""
+        what = f"is not the task that the labels are of{of}, expected it"
+        raise ConfigError(str(given), what, "give that one, or leave it out; or make the labels of this one")
+
+
 def task_of(
     opened: Workspace, about: AboutLabels | None, aces: str | Path | None, predicates: str | Path | None
 ) -> Task | None:
@@ -75,8 +92,7 @@ def task_of(
     of = about.made_of.get("task") if about is not None else None
     if aces is not None:
         task = read_task(Path(aces), Path(predicates) if predicates is not None else None)
-        if task_hash(task) != of:
-            raise ConfigError(str(aces), "is not the task that the labels are of, expected it", "make them again")
+        hold_task(task, about, aces)
         return task
     if about is None or of is None:
         return None

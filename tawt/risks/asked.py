@@ -17,7 +17,7 @@ from tawt.errors import ConfigError
 from tawt.heads.label_set import LabelSet
 from tawt.labels.ahead import Ahead, ahead_of
 from tawt.labels.find import asked_for
-from tawt.labels.keep import task_of
+from tawt.labels.keep import hold_task, task_of
 from tawt.labels.task import Task, read_task
 from tawt.labels.windows import furthest
 from tawt.pipeline.workspace import Workspace
@@ -128,7 +128,10 @@ def _task(
         )  # fmt: skip
         if ready.form != "aces":
             raise ConfigError(f"--aces {aces}", "is no ACES task, expected a file or a ready task", "see `tawt label`")
-        return str(aces), ready.read()
+        looked_for = ready.read()
+        if is_own:
+            hold_task(looked_for, about, aces)
+        return str(aces), looked_for
     if aces is not None and not is_own:  # the labels say whom, when and what came; the file what to look for
         return str(aces), read_task(Path(aces), Path(predicates) if predicates is not None else None)
     if (task := task_of(opened, about, aces, predicates)) is not None:

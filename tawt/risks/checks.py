@@ -60,7 +60,7 @@ def checks_of(
         seed: Of what is drawn.
     """
     labels, told = found.labels, found.told
-    best = found.said["M1" if "M1" in found.said else "M0"]
+    best = found.said["M1" if asks.is_plain else "M0"]
     outcome, subject = best.outcome, best.subject_id
     assert isinstance(outcome, Binary)
     before = labels.prior[:, 0] if labels.prior.size and not np.isnan(labels.prior).any() else None

@@ -133,6 +133,8 @@ def test_the_checks_go_with_the_answer(work: Path) -> None:
     assert kept[4]["state"] == "not checked" and kept[2]["figures"]["bounds"].keys() == {"M0", "M1", "M2"}
     low, high = kept[2]["figures"]["bounds"]["M0"]
     assert low <= high and (low < high) == (result.complete < 1)
+    assert "shortcuts are those of M1" in result.text() and "counts as a no" in result.text(), "it met what was cut"
+    assert json.loads((result.folder / "risk.json").read_text())["checks_of"] == "M1"
 
 
 def test_labels_and_what_to_look_for_may_come_from_two_places(work: Path) -> None:
@@ -147,6 +149,10 @@ def test_labels_and_what_to_look_for_may_come_from_two_places(work: Path) -> Non
     for name in ("M0", "M1", "M2"):
         one, other = (pq.read_table(folder / f"{name}.parquet") for folder in (result.folder, same.folder))
         assert one["predicted_boolean_probability"].equals(other["predicted_boolean_probability"])
+    for other in (given | {"aces": "in_hospital_mortality_24h"}, given | {"aces": work.parent / "sooner.yaml"}):
+        (work.parent / "sooner.yaml").write_text(TASK.replace("48h", "36h"))
+        with pytest.raises(ConfigError, match="is not the task that the labels are of, `out_soon.yaml`"):
+            asked(work, **other)
     counted = work.parent / "often.yaml"
     counted.write_text(TASK + "label_type: count\n")
     with pytest.raises(ConfigError, match="answers with count, and the labels are of kind binary"):
@@ -177,4 +183,8 @@ def test_of_few_people_no_figure_is_told(work: Path, tmp_path: Path) -> None:
     assert result.told is None and result.checks == () and "fewer than 11" in result.text()
     kept = json.loads((tmp_path / "few" / "risk.json").read_text())
     assert not {"bounds", "steps", "cost", "complete", "shares"} & kept.keys() and kept["checks"] == []
-    assert not any(letter.isdigit() for letter in (tmp_path / "few" / "risk.txt").read_text().replace("11", ""))
+    assert "`--only 5` leaves fewer than 11 subjects of train. Raise it" in result.text()
+    assert not any(
+        letter.isdigit()
+        for letter in (tmp_path / "few" / "risk.txt").read_text().replace("11", "").replace("only 5", "")
+    )

@@ -71,7 +71,7 @@ def test_what_recurs_is_told_apart_from_what_is_new() -> None:
     assert told == pytest.approx(auroc(TRUTH[before == 0], RISK[before == 0]))
     assert [*check.figures["tasks"]] == ["rare", "this one"] and "300 subjects of train" in check.lines[0]
     few = frequency(Binary((SUBJECT < 5).astype(float), RISK), SUBJECT, before, "", {})
-    assert few.state == "withheld" and few.lines == ()
+    assert few.state == "withheld" and few.lines == ("fewer than 11 subjects in a cell",)
 
 
 def test_shortcuts_tell_what_is_left_without_the_history() -> None:
