@@ -37,7 +37,9 @@ from tawt.privacy.curve import Curve
 from tawt.privacy.found import Found
 from tawt.privacy.suite import Assessment
 from tawt.privacy.verdict import NNAAR, TPR
-from tawt.synthesis.values import Meanings
+from tawt.synthesis.readable import Readable
+from tawt.synthesis.shared import step_of
+from tawt.transforms.triplets import Coder
 
 _RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _MOST_TYPES = 6
@@ -48,7 +50,9 @@ _CLOCKS: tuple[tuple[Literal["hours", "weekdays"], str, Sequence[tuple[float, st
     ("hours", "events by hour of day", tuple((float(x), f"{x}") for x in range(0, 25, 6))),
     ("weekdays", "events by day of week", tuple((i + 0.5, day) for i, day in enumerate(_DAYS))),
 )
-_ROW, _LABELS = 26, 320
+_ROW, _LABELS, _LETTER = 26, 320, 6
+_DIFFER = "half their squared difference, in variances"
+_MOST_LETTERS = 56
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,10 @@ def ranges(fidelity: Fidelity) -> Iterator[Picture]:
         low, high = reach([x for x in values if x is not None and np.isfinite(x)])
         low = max(low, -0.5)
         high = {"1": 1.0, "0": max(0.3, min(high, 1.5)), "0.5": 1.0, "real": max(1.0, min(high, 1.5))}[better]
-        rows = [(i + 0.5, metric_of(name).title[:52]) for i, name in enumerate(reversed(names))]
-        plot = Plot(title, Scale(low, high), Scale(0, len(names), ticks=rows), title, width=760,
-                    height=_ROW * len(names) + 52, left=_LABELS)  # fmt: skip
+        rows = [(i + 0.5, metric_of(name).title) for i, name in enumerate(reversed(names))]
+        left = max(_LABELS, _LETTER * max(len(name) for _, name in rows) + 12)
+        plot = Plot(title, Scale(low, high), Scale(0, len(names), ticks=rows), title, width=left + 440,
+                    height=_ROW * len(names) + 52, left=left)  # fmt: skip
         for at, name in zip([row for row, _ in reversed(rows)], names, strict=True):
             for number, (of, measures) in enumerate(fidelity.sets.items()):
                 one = measures.get(name)
@@ -129,20 +134,25 @@ def of_records(fidelity: Fidelity, vocabulary: Vocabulary) -> Iterator[Picture]:
     scale = Scale(WINDOWS[0], WINDOWS[-1], True, ticks)
     yield Picture(_lines("recurrence", curves, colour, scale, "a data_type comes again within"))
     curves = {name: Line(np.array(WINDOWS, dtype=float), variogram(one, real)) for name, one in sets.items()}
-    yield Picture(_lines("variogram", curves, colour, scale, "variogram: values so far apart differ by"))
-    told = Meanings(vocabulary)
+    yield Picture(_lines("variogram", curves, colour, scale, "variogram: hours between two values", _DIFFER))
+    readable, quantiles = Readable(vocabulary), Coder.of(vocabulary.table()).quantiles
     for kind in _types(fidelity):
-        edges = edges_of(real.values.numbers, kind)
+        numbers = real.values.numbers
+        center, size = float(vocabulary.center[kind]), float(vocabulary.scale[kind])
+        step = 0.0 if kind in quantiles else step_of(numbers.of(kind), -center / size, size)
+        edges = edges_of(numbers, kind, step, -center / size)
         if not len(edges):
             continue
-        z = edges[[1, N_BINS // 2, -2]]
-        status = np.full(3, int(ValueStatus.NUMERIC), dtype=np.uint8)
-        numbers = told.numbers(np.full(3, kind), z.astype(np.float32), status)
-        ticks = tuple((float(x), f"{y:.3g}") for x, y in zip(z, numbers, strict=True))
-        name = vocabulary.codes[kind]
+        ends = ((float(x), x * size + center) for x in edges[[0, -1]])
+        (low, first), (high, last) = ends
+        ticks = tuple(((x - center) / size, name) for x, name in Scale(first, last).marks)
+        if kind in quantiles:
+            z = edges[[1, N_BINS // 2, -2]].astype(np.float32)
+            told = readable.numbers(np.full(3, kind), z, np.full(3, ValueStatus.NUMERIC, dtype=np.uint8))
+            ticks = tuple((float(x), f"{y:.3g}") for x, y in zip(z, told, strict=True))
         curves = {of: histogram(sets[of].values.numbers, kind, edges) for of in (TEST, SYNTHETIC)}
-        scale = Scale(edges[0], edges[-1], ticks=ticks)
-        yield Picture(_lines(f"values of {name}", curves, colour, scale, name[:48]))
+        name = readable.title(kind)
+        yield Picture(_lines(f"values of {name}", curves, colour, Scale(low, high, ticks=ticks), _short(name)))
 
 
 def _types(fidelity: Fidelity) -> Sequence[int]:
@@ -164,6 +174,10 @@ def _prevalence(fidelity: Fidelity) -> Picture:
         for a, b in zip(*prevalence(sets[TEST], sets[name])[1:], strict=True):
             plot.dot(float(a), max(float(b), scale.low), colour[name], radius=2)
     return Picture(plot, "Each dot is a data_type that more than 10 people of both sets have.")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…"
 
 
 def _lines(

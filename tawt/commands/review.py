@@ -26,8 +26,8 @@ from tawt.reviews.answers import FORMAT, KEY, PAGE, read_key, read_ratings
 from tawt.reviews.chosen import Chosen, choose
 from tawt.reviews.judged import Judged, judge
 from tawt.reviews.page import item, page
-from tawt.reviews.readable import Readable
 from tawt.reviews.timeline import sheets
+from tawt.synthesis.readable import Readable
 from tawt.training.folder import Report
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tawt.arrays import Bools, Floats, Ints
 from tawt.contracts.dataset import BIRTH
 from tawt.dataset.records import Records
-from tawt.reviews.readable import Readable, Whole, is_missing
+from tawt.synthesis.readable import Readable, Whole, is_missing
 
 _MINUTE_US, _DAY = 60_000_000, 1440
 _YEAR_DAYS = 365.2425

@@ -151,8 +151,7 @@ def fit_shared(cohort: Cohort, vocabulary: Vocabulary) -> Shared:
         kinds, numbers = part.data_type[has], part.value[has]
         n_rows += np.bincount(kinds, minlength=n_types)
         for i, own in enumerate(steps):
-            near = np.abs(_rounded(numbers, own[kinds], zero[kinds]) - numbers) <= _NEAR * own[kinds]
-            on_step[i] += np.bincount(kinds[near], minlength=n_types)
+            on_step[i] += np.bincount(kinds[_are_on(numbers, own[kinds], zero[kinds])], minlength=n_types)
         has &= ~continuous[part.data_type]
         found = _summed(np.concatenate([found, _counted(part.data_type[has], part.value[has], part.subject[has])], 1))
         continuous |= np.bincount(found[0] >> 32, minlength=n_types) > MOST_NUMBERS
@@ -195,6 +194,25 @@ def _scales(cohort: Cohort, wanted: Bools) -> dict[int, Scale]:
 def _rounded(value: NDArray[np.float32] | Floats, step: Floats, zero: Floats) -> NDArray[np.float32]:
     found: NDArray[np.float32] = (np.round((value - zero) / step) * step + zero).astype(np.float32)
     return found
+
+
+def _are_on(numbers: NDArray[np.float32], step: Floats, zero: Floats) -> Bools:
+    found: Bools = np.abs(_rounded(numbers, step, zero) - numbers) <= _NEAR * step
+    return found
+
+
+def step_of(numbers: NDArray[np.float32], zero: float, scale: float) -> float:
+    """Return the coarsest decimal step that nearly all numbers of a data_type keep to; 0 where they keep to none.
+
+    Args:
+        numbers: `(n,)`, normalized, not by quantiles.
+        zero: What stands for 0 of the canonical unit.
+        scale: Canonical units in one of these.
+    """
+    steps = (step / scale for step in STEPS)
+    of_all = ((step, np.broadcast_to(step, numbers.shape)) for step in steps)
+    origin = np.broadcast_to(zero, numbers.shape)
+    return next((step for step, own in of_all if _are_on(numbers, own, origin).mean() >= LEAST_COVERED), 0.0)
 
 
 def _counted(data_type: NDArray[np.int32], value: NDArray[np.float32], subject: Ints) -> Ints:

@@ -19,6 +19,7 @@ from tawt.fidelity.portrait import portrait_of
 from tawt.fidelity.temporal import WINDOWS
 from tawt.privacy.suite import assess
 from tawt.privacy.verdict import verdict
+from tawt.synthesis.shared import step_of
 from tests import toy
 
 
@@ -47,6 +48,28 @@ def test_bins_hang_on_nobodys_own_number():
     assert -3.5 < edges[0] < -2 < 2 < edges[-1] < 3.5
     assert not len(edges_of(Distributions(kinds, value, group % 10, words), 0))
     assert not len(edges_of(Distributions(kinds, np.ones_like(value), group, words), 0))
+
+
+@pytest.mark.parametrize(("step", "scale"), [(1.0, 4.0), (0.1, 0.7), (5.0, 30.0)])
+def test_a_picture_of_steps_has_no_teeth(step: float, scale: float):
+    """Where numbers keep to a step, as whole beats do, bins hold equally many of its multiples, and each at least one:
+    multiples that come equally often are a level line. What keeps to no step has bins of its own width."""
+    rng = np.random.default_rng(0)
+    zero = -140 / scale
+    value = np.sort((rng.integers(100, 140, 40_000) * step - 140) / scale).astype(np.float32)
+    group = rng.integers(0, 20, len(value)).astype(np.uint8)
+    sample = Distributions(np.zeros(len(value), np.int64), value, group, np.zeros(len(value), np.uint64))
+    found = step_of(value, zero, scale)
+    assert found == pytest.approx(step / scale) and step_of(rng.standard_normal(500).astype(np.float32), 0.0, 1.0) == 0
+    edges = edges_of(sample, 0, found, zero)
+    multiples = np.histogram((np.arange(100, 140) * step - 140) / scale, edges)[0]
+    held = multiples[np.flatnonzero(multiples)]
+    assert multiples.sum() == 40 and len(set(held[:-1].tolist())) == 1 and held[0] >= 1
+    shares = histogram(sample, 0, edges).y
+    whole = shares[np.flatnonzero(multiples == held[0])]
+    assert whole.max() < 1.15 * whole.min(), "level"
+    teeth = histogram(sample, 0, edges_of(sample, 0)).y[2:-2]
+    assert teeth.max() > 1.4 * teeth.min(), "without the step there are some"
 
 
 def test_prevalence_and_recurrence_are_those_of_the_records():

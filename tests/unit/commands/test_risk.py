@@ -151,7 +151,7 @@ def test_labels_and_what_to_look_for_may_come_from_two_places(work: Path) -> Non
         assert one["predicted_boolean_probability"].equals(other["predicted_boolean_probability"])
     for other in (given | {"aces": "in_hospital_mortality_24h"}, given | {"aces": work.parent / "sooner.yaml"}):
         (work.parent / "sooner.yaml").write_text(TASK.replace("48h", "36h"))
-        with pytest.raises(ConfigError, match="is not the task that the labels are of, `out_soon.yaml`"):
+        with pytest.raises(ConfigError, match=r"is not the task that the labels are of, `out_soon\.yaml`"):
             asked(work, **other)
     counted = work.parent / "often.yaml"
     counted.write_text(TASK + "label_type: count\n")

@@ -17,8 +17,8 @@ from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.records import Records
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.reviews.page import item, page
-from tawt.reviews.readable import Readable
 from tawt.reviews.timeline import MOST_ROWS, MOST_TRENDS, sheets
+from tawt.synthesis.readable import Readable
 from tests.toy import N_CODES, oracle
 
 MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000

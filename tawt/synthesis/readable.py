@@ -64,6 +64,11 @@ class Readable:
         )
         """Between which numbers most of train lie; None where that is not known."""
 
+    def title(self, data_type: int) -> str:
+        """Return the name of a data_type with its unit."""
+        name, unit = self.names[data_type], self.units[data_type]
+        return f"{name} ({unit})" if unit else name
+
     def numbers(self, data_type: Whole, value: NDArray[np.float32], status: Whole) -> Floats:
         """Return numbers in their units, rounded as they are read, `(n,)`; NaN where there is none.
 
