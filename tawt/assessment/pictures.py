@@ -51,7 +51,7 @@ _CLOCKS: tuple[tuple[Literal["hours", "weekdays"], str, Sequence[tuple[float, st
     ("weekdays", "events by day of week", tuple((i + 0.5, day) for i, day in enumerate(_DAYS))),
 )
 _ROW, _LABELS, _LETTER = 26, 320, 6
-_DIFFER = "half their squared difference, in variances"
+_DIFFER = "half squared difference, variances"
 _MOST_LETTERS = 56
 
 
@@ -110,7 +110,12 @@ def _told(one: Measure) -> str:
 
 
 def of_records(fidelity: Fidelity, vocabulary: Vocabulary) -> Iterator[Picture]:
-    """Give what single sets look like: data_types, values, gaps, lengths, hours, and what comes again."""
+    """Give what single sets look like: data_types, values, gaps, lengths, hours, and what comes again; no plot of
+    which too few people stand behind each number."""
+    return (one for one in _of_records(fidelity, vocabulary) if one.plot.marks)
+
+
+def _of_records(fidelity: Fidelity, vocabulary: Vocabulary) -> Iterator[Picture]:
     sets = fidelity.portraits
     real, colour = sets[TEST], series(fidelity)
     yield _prevalence(fidelity)
@@ -183,7 +188,10 @@ def _short(name: str) -> str:
 def _lines(
     title: str, curves: Mapping[str, Line], colour: Mapping[str, int], x: Scale, x_label: str, y_label: str = "share"
 ) -> Plot:
+    """Return a plot of lines; without a mark where none of them shows anything."""
     plot = Plot(title, x, Scale(*reach([y for one in curves.values() for y in one.y])), x_label, y_label)
+    if not any((one.y > 0).any() for one in curves.values()):
+        return plot
     for name, one in curves.items():
         plot.line([*map(float, one.x)], [*map(float, one.y)], colour.get(name, 9), "dashed" if name == TEST else "")
     return plot
@@ -194,7 +202,8 @@ def of_discriminators(fidelity: Fidelity) -> Iterator[Picture]:
     for name, (real, other) in fidelity.scores.items():
         a, b = scores_shown(real, other)
         plot = _lines(name, {TEST: a, SYNTHETIC: b}, series(fidelity), Scale(0, 1), f"rank of the {name} score")
-        yield Picture(plot, "Right: taken for invented.")
+        if plot.marks:
+            yield Picture(plot, "Right: taken for invented.")
 
 
 def of_membership(assessments: Sequence[Assessment]) -> Iterator[Picture]:

@@ -19,6 +19,7 @@ from tawt.contracts.account import Account
 from tawt.contracts.contract import Contract, check_schema
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.layers import layer_of
+from tawt.contracts.meds import ABOUT, SYNTHETIC_NAME
 from tawt.database.connect import wrapped_errors
 from tawt.errors import ContractError, StageError
 from tawt.pipeline.each_shard import each_shard, forget_shards
@@ -85,6 +86,8 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         ),  # fmt: skip
     }
     notes += [*unnamed_subjects(bound.settings, subjects, given), *absent]
+    if bound.settings.dataset == SYNTHETIC_NAME:
+        notes.append(f"the dataset calls itself `{SYNTHETIC_NAME}`: its records are nobody's; so says events/{ABOUT}")
     return StageResult(accounts, facts, tuple(notes))
 
 
@@ -166,6 +169,7 @@ def _check_files(folder: Path, contract: Contract, n_expected: int) -> dict[str,
 _KEYS = (
     *(f"sql/shared/seeds/{name}.csv" for name in ("plausible_ranges", "unit_conversions", "unit_spellings")),
     "sql/{source}/codes/", "sql/{source}/event_parts/", "pipeline.off", "ingest.absent_tables", "ingest.n_shards",
+    "ingest.dataset",
     *(f"pipeline.{name}" for name in ("name", "source", "splits", "duplicates", "order")), "ingest.splits_file",
     *(f"pipeline.data_types.*.{name}" for name in ("concept", "unit", "low", "high", "description")),
 )  # fmt: skip

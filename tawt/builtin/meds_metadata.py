@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.layers import layer_of
-from tawt.contracts.meds import MEDS_TYPES, MEDS_VERSION
+from tawt.contracts.meds import ABOUT, MEDS_TYPES, MEDS_VERSION, NAME
 from tawt.files import write_json
 from tawt.machine import version_of
 from tawt.readers import read_parquet
@@ -60,9 +60,9 @@ def write_metadata(bound: Bound, folder: Path, subjects: dict[str, Int64s], code
         metadata / "codes.parquet",
     )
     write_json(
-        metadata / "dataset.json",
+        folder / ABOUT,
         {
-            "dataset_name": bound.pipeline.name,
+            NAME: bound.settings.dataset or bound.pipeline.name,
             "dataset_version": "1",
             "etl_name": "tawt",
             "etl_version": version_of("tawt"),

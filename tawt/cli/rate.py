@@ -63,7 +63,7 @@ def ratings(
 ) -> None:
     """Read the answers to a review: can raters tell invented records from real ones, and what did they find
 
-    Example: tawt ratings review answers-AB.json answers-CD.json
+    Example: tawt ratings review answers-*.json
     """
     from tawt.commands.review import ratings as run_ratings
 
@@ -73,7 +73,7 @@ def ratings(
     else:
         columns = ("rater", "measure", "value", "low", "high", "ratings")
         rows = [
-            (one.rater, one.measure, one.interval.value, one.interval.low, one.interval.high, one.n)
+            (one.rater, one.measure, *(_told(getattr(one.interval, name), form) for name in columns[2:5]), one.n)
             for one in result.measured
         ]
         print_rows(columns, rows, form)
@@ -81,10 +81,15 @@ def ratings(
         print_text("\n")
         flags = [(one.flag, f"{one.synthetic:,} of {one.of_synthetic:,}", f"{one.real} of {one.of_real:,}")
                  for one in result.flagged]  # fmt: skip
-        print_rows(("impossible", "synthetic", "real"), flags, form)
+        print_rows(("impossible", "of ratings of synthetic", "of ratings of real"), flags, form)
         if result.said:
             print_text("\n")
             print_rows(("record", "is", "rater", "note"), result.said, form, folds="note")
     for note in result.notes:
         say(f"note: {note}")
     next_command(follow("ratings", review, "MORE_ANSWERS.json", *answers, form=form))
+
+
+def _told(value: float | None, form: Format) -> float | str | None:
+    """Return a number as a person reads it; as it is where it goes on to a program."""
+    return value if value is None or form is not Format.table else f"{value:.3f}"

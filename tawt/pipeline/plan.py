@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tawt.contracts.contract import Contract
 from tawt.contracts.layers import raw_table
+from tawt.contracts.meds import dataset_name
 from tawt.contracts.workspace import home_of
 from tawt.database.connect import Limits
 from tawt.errors import ConfigError, SourceError, StageError
@@ -163,7 +164,9 @@ def make_plan(
         for name in (name for name, stage in graph.stages.items() if stage.serves):
             settings = replace(settings, subject_key=key_for(workspace, name, settings.subject_key, files))
         absent = tuple(sorted(set(graph.raw_contracts) - set(raw)))
-        ingested = workspace.ingested.model_copy(update={"n_shards": settings.n_shards, "absent_tables": absent})
+        settings = replace(settings, dataset=dataset_name(workspace.raw_root))
+        counted = {"n_shards": settings.n_shards, "absent_tables": absent, "dataset": settings.dataset}
+        ingested = workspace.ingested.model_copy(update=counted)
         known = {
             "files": seen_files(raw),
             "tables": {name: _seen(table) for name, table in raw.items()}
@@ -253,7 +256,7 @@ def settings_of(workspace: Workspace, raw: dict[str, RawTable] | None = None) ->
     n_shards = shard_count(workspace.pipeline, raw or {}, workspace.ingested.n_shards)
     return Settings(
         workspace.pipeline, n_shards, workspace.ingested.sample, raw_root=workspace.raw_root, project=workspace.project,
-        subject_key=workspace.local.subject_key, basis=workspace.basis,
+        subject_key=workspace.local.subject_key, basis=workspace.basis, dataset=workspace.ingested.dataset,
     )  # fmt: skip
 
 

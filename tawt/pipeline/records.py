@@ -50,6 +50,8 @@ class Ingested(Section):
     n_shards: int = Field(default=1, ge=1)
     absent_tables: tuple[str, ...] = ()
     """Optional raw tables that were not there."""
+    dataset: str | None = None
+    """What the raw tables call themselves, where they are a MEDS dataset."""
 
 
 def laid_on(settings: Sequence[str] | None, more: str | Sequence[str]) -> tuple[str, ...] | None:

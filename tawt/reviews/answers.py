@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, Field
 from tawt.arrays import Bools, Floats, Ints
 from tawt.config.base import Section
 from tawt.errors import FileError, listed
+from tawt.files import read_json
 from tawt.readers import GIVEN, read_record
 from tawt.seals import hold
 
@@ -128,6 +129,9 @@ def read_ratings(paths: Iterable[Path], key: Key) -> Ratings:
 
 
 def _read(path: Path, key: Key) -> Answers:
+    told = read_json(path)  # what cannot be read is told by the reading below
+    if told is not None and told.get("format") != FORMAT:
+        raise FileError(str(path), "holds no answers to a review, expected a file that its page saved", _HINT)
     found = read_record(path, Answers, _HINT)
     if found.review != key.review:
         raise FileError(

@@ -39,6 +39,8 @@ class Settings:
     project: Project = field(default_factory=Project)
     basis: Basis | None = None
     """What the vocabulary goes on from; None = it stands by itself."""
+    dataset: str | None = None
+    """What the raw tables call themselves, where they are a MEDS dataset."""
 
 
 @dataclass(frozen=True)

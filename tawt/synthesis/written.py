@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Ints
 from tawt.contracts.dataset import SPLITS
-from tawt.contracts.meds import MEDS_TYPES, MEDS_VERSION
+from tawt.contracts.meds import ABOUT, MEDS_TYPES, MEDS_VERSION, NAME, SYNTHETIC_NAME
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.dataset.records import Records
 from tawt.files import write_json, write_parquet
@@ -108,10 +108,10 @@ def write_about(folder: Path, subjects: dict[str, list[int]], data_types: Iterab
     _write(metadata / "codes.parquet", columns, pa.schema(fields))
     extensions = [name for name in SCHEMA.names if name not in MEDS_TYPES]
     about = {
-        "dataset_name": "synthetic", "dataset_version": "1", "etl_name": "tawt generate",
+        NAME: SYNTHETIC_NAME, "dataset_version": "1", "etl_name": "tawt generate",
         "etl_version": version_of("tawt"), "meds_version": MEDS_VERSION, "other_extension_columns": extensions,
     }  # fmt: skip
-    write_json(metadata / "dataset.json", about)
+    write_json(folder / ABOUT, about)
 
 
 def _write(path: Path, columns: list[Any], schema: pa.Schema) -> None:

@@ -73,8 +73,26 @@ def test_a_dataset_of_either_version_enters_whole(columns: list[str], tmp_path: 
         (path,) = (events / "data" / split).glob("*.parquet")
         assert set(pq.read_table(path, partitioning=None)["subject_id"].to_pylist()) == {subject}
         meds.DataSchema.validate(pq.read_table(path, partitioning=None))
+    assert json.loads((events / meds.dataset_metadata_filepath).read_text())["dataset_name"] == "invented"
     known = {row["code"]: row for row in pq.read_table(events / meds.code_metadata_filepath).to_pylist()}
     assert known["PULSE"]["description"] == "Beats of a minute" and known["PULSE"]["parent_codes"] == ["LOINC/0-0"]
+
+
+def test_a_synthetic_dataset_stays_one(columns: list[str], tmp_path: Path) -> None:
+    """What is nobody's is told to be, once it is ingested and once that is ingested again; a name that changes is read."""
+    about, root = tmp_path / "raw" / meds.dataset_metadata_filepath, tmp_path / "raw"
+    about.write_text(json.dumps({"dataset_name": "synthetic"}))
+    for name in ("w", "again"):
+        made = tawt.ingest(root, "meds", tmp_path / name, threads=1, memory_limit="1GB")
+        assert any("calls itself `synthetic`" in note for note in made.notes)
+        root = tmp_path / name / "events"
+        assert json.loads((root / meds.dataset_metadata_filepath).read_text())["dataset_name"] == "synthetic"
+    for said in ("other", "\x07", 5):
+        about.write_text(json.dumps({"dataset_name": said}))
+        made = tawt.ingest(tmp_path / "raw", "meds", tmp_path / "w", threads=1, memory_limit="1GB")
+        assert not any("synthetic" in note for note in made.notes)
+        told = json.loads((tmp_path / "w" / "events" / meds.dataset_metadata_filepath).read_text())
+        assert told["dataset_name"] == ("other" if said == "other" else "meds")
 
 
 def test_a_dataset_of_either_version_can_be_trained_on(columns: list[str], tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ def test_what_was_told_comes_back(made: Path, tmp_path: Path, tawt) -> None:
         and "combination" in table.out
         and rows.out.startswith("rater,measure,value,low,high")
     )
+    assert "1.000" in table.out and "0000" not in table.out, "three decimals for a person"
     key = (made / "key.json").read_text()
     sure.write_text(sure.read_text().replace(json.loads(key)["review"], "0" * 16))
     ended = tawt("ratings", made, sure)

@@ -154,7 +154,7 @@ HOSTILE = {
     "no answers": ({"answers": None}, "`answers` does not fit"),
     "no rater": ({"rater": "  "}, "names no rater"),
     "a time without a zone": ({"saved": "2026-01-01"}, "`saved` does not fit"),
-    "another format": ({"format": "x"}, "`format` does not fit"),
+    "another format": ({"format": "x"}, "holds no answers to a review, expected a file that its page saved"),
 }
 
 
