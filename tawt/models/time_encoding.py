@@ -175,6 +175,10 @@ def log_minutes(hours: Tensor) -> Tensor:
     return torch.log1p(hours.float() * MINUTES) / math.log1p(MINUTES * 24 * 365)
 
 
+_LAST = ("out.weight", "out.bias", "of.weight", "outer.weight", "no_same_type")
+"""Parameters of an encoding that what it says is a multiple of."""
+
+
 class TimeEncoding(nn.Module):
     """The sum of the chosen encodings; statics have one vector of their own instead.
 
@@ -190,6 +194,16 @@ class TimeEncoding(nn.Module):
         self.minute = Minute(d_model) if "minute" in on else None
         self.gaps = Gaps(d_model) if "delta" in on else None
         self.static = nn.Parameter(torch.randn(d_model) * d_model**-0.5)
+
+    def named(self) -> dict[str, tuple[str, nn.Module]]:
+        """Return the chosen encodings by what `model.time` calls them, each with its name in here."""
+        return {"delta" if name == "gaps" else name: (name, one) for name, one in self.named_children()}
+
+    def silence(self, name: str) -> None:
+        """Let an encoding say nothing until it has learned to: the sum is as it was without it."""
+        for place, parameter in self.named()[name][1].named_parameters():
+            if place.endswith(_LAST):
+                nn.init.zeros_(parameter)
 
     def of_tokens(self, hours: Tensor, gap_hours: Tensor, is_static: Tensor, clock_hours: Tensor) -> Tensor:
         """What a token has of time.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
 
+import tawt
 from tawt.commands.pretrain import pretrain
 from tawt.config.augment import AugmentConfig
 from tawt.config.load import build, merge, overrides
@@ -73,11 +76,36 @@ def test_other_heads_start_anew_and_are_named(workspace, config):
     assert "model.dropout" in said and "model.pooling" in said and "model.d_model" not in said
 
 
+def test_an_encoding_of_time_more_says_nothing_at_first(workspace, config):
+    """An encoder that is told more of time begins as the one that it starts from, to the last bit, and says what is new;
+    then it learns that too."""
+    config = changed(config, "model.time=[delta]")
+    first = pretrain(workspace, config, device="cpu", out=workspace / "runs" / "first")
+    more = "model.time=[time2vec, sinusoidal, delta, minute, calendar]"
+    still = changed(config, more, "train.max_steps=1", "train.lr=1e-30", "train.weight_decay=0")
+    said, result = notes_of(workspace, still, init="first", out=workspace / "runs" / "still")
+    assert "of `model.time` time2vec, sinusoidal, calendar, minute is new" in said and "start anew; so do" not in said
+    one, other = (tawt.embed(workspace, run, device="cpu") for run in (first.run, result.run))
+    vectors = [pq.read_table(embedded.path)["embedding"].to_pylist() for embedded in (one, other)]
+    assert np.allclose(*vectors, rtol=0, atol=1e-7) and np.std(vectors[0]) > 0
+    _, learned = notes_of(workspace, changed(config, more), init="first", out=workspace / "runs" / "learned")
+    new = {
+        name: tensor for name, tensor in load_file(learned.weights).items() if ".time." in name and ".gaps." not in name
+    }
+    assert len(new) > 5 and all(tensor.abs().max() > 0 for tensor in new.values())
+    delta = changed(config, "model.time=[minute, delta]", "train.max_steps=1", "train.lr=1e-30", "train.weight_decay=0")
+    assert (
+        "of `model.time` delta is new" not in notes_of(workspace, delta, init="first", out=workspace / "runs" / "d")[0]
+    )
+
+
 def test_weights_of_another_shape_or_vocabulary_are_refused(workspace, config, write_dataset, tmp_path):
     """An encoder of another width, or a workspace with another vocabulary, is one line and no run folder."""
     pretrain(workspace, config, device="cpu", out=workspace / "runs" / "first")
     wide = changed(config, "model.d_model=32")
-    with pytest.raises(CheckpointError, match="expected an encoder of this shape"):
+    with pytest.raises(
+        CheckpointError, match=r"set otherwise there: model\.d_model\), expected an encoder of this shape"
+    ):
         pretrain(workspace, wide, device="cpu", init="first", out=tmp_path / "wide")
     write_dataset(tmp_path / "other", n_types=21)
     for dry_run in (True, False):
