@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tawt.contracts.workspace import home_of
 from tawt.errors import TawtError
 from tawt.files import digest
 from tawt.pipeline.origin import Source, source_now, without_project
@@ -147,7 +148,7 @@ class Now:
 
     def _content_files(self) -> str:
         """They lie among raw tables; how large each is and when it was written tells, for to read all takes long."""
-        root, folder = self._workspace.raw_root, self._workspace.root / folder_of(IMAGES)
+        root, folder = self._workspace.raw_root, home_of(self._workspace.root, IMAGES) / folder_of(IMAGES)
         if root is None or not root.is_dir():
             return UNKNOWN
         files = sorted(folder.glob("*.parquet"))
