@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from tawt.contracts.account import Account
-from tawt.errors import StageError
+from tawt.errors import SourceError, StageError
 from tawt.modalities.contents import content_hash, map_arrays, writing_arrays
 from tawt.modalities.decode import MODALITIES, as_content, is_called, opened
-from tawt.modalities.source import UnreadableError
+from tawt.modalities.source import Source, UnreadableError
 from tawt.pipeline.each_shard import each_shard, forget_shards
 from tawt.pipeline.keys import CONTENT_FILES
 from tawt.raw.beside import IMAGES, place_of
@@ -32,6 +36,7 @@ def run_contents(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     """Decode the file of every record, one at a time and thread.
 
     Raises:
+        SourceError: A disk does not hand over a file.
         StageError: What decodes is not installed, or staging does not say where files lie.
     """
     source, root = bound.inputs[IMAGES], bound.settings.raw_root
@@ -91,30 +96,49 @@ def _decoded(root: Path, records: list[Record], path: Path) -> dict[str, Any]:
             if isinstance(place, str):
                 rows += [(number, None, place) for number, *_ in group]
                 continue
-            several, done = list(group), 0
-            try:
-                with opened(place) as (kind, source):
-                    for number, _, member, row, modality in several:
-                        wanted = (modality or MODALITIES[0]).lower()
-                        try:
-                            if wanted not in MODALITIES:
-                                raise UnreadableError("wrong_modality")
-                            array = as_content(source.array(wanted, member, row), wanted)
-                            sha256 = content_hash(array)
-                            if sha256 not in there:
-                                there.add(sha256)
-                                add(sha256, array)
-                            rows.append((number, sha256, None))
-                            kinds[kind] += 1
-                            n_other_name += not is_called(place, kind)
-                        except UnreadableError as error:
-                            rows.append((number, None, error.fault))
-                        done += 1
-            except UnreadableError as error:
-                rows += [(number, None, error.fault) for number, *_ in several[done:]]
-            except OSError:  # gone, or may not be read, since it was looked at
-                rows += [(number, None, "not_there") for number, *_ in several[done:]]
+            for number, array, kind in _read(place, list(group)):
+                if isinstance(array, str):
+                    rows.append((number, None, array))
+                    continue
+                sha256 = content_hash(array)
+                if sha256 not in there:
+                    there.add(sha256)
+                    add(sha256, array)
+                rows.append((number, sha256, None))
+                kinds[kind] += 1
+                n_other_name += not is_called(place, kind)
     return {"rows": rows, "kinds": kinds, "n_other_name": n_other_name}
+
+
+def _read(place: Path, records: list[Record]) -> Iterator[tuple[int, NDArray[Any] | str, str]]:
+    """Yield the number, the array or why there is none, and the format of each record of one file.
+
+    Raises:
+        SourceError: A disk or a right is at fault: that says nothing of the image.
+    """
+    done, fault = 0, ""
+    try:
+        with opened(place) as (kind, source):
+            for number, _, member, row, modality in records:
+                yield number, _array(source, modality, member, row), kind
+                done += 1
+    except UnreadableError as error:
+        fault = error.fault
+    except FileNotFoundError:  # since it was looked at
+        fault = "not_there"
+    except OSError as error:
+        what = f"lists a file that cannot be read ({os.strerror(error.errno or errno.EIO)}), expected files that can"
+        raise SourceError("raw.images", what, "give the right to read them, or mend the disk, and run again") from None
+    yield from ((number, fault, "") for number, *_ in records[done:])
+
+
+def _array(source: Source, modality: str | None, member: str | None, row: int | None) -> NDArray[Any] | str:
+    """Return one array of a file, or the word for why there is none."""
+    wanted = (modality or MODALITIES[0]).lower()
+    try:
+        return as_content(source.array(wanted, member, row), wanted) if wanted in MODALITIES else "wrong_modality"
+    except UnreadableError as error:
+        return error.fault
 
 
 def _each_once(files: list[Path]) -> None:

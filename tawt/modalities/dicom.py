@@ -5,6 +5,7 @@ Source: DICOM PS3.3 C.7.6.3 (pixels), C.11.1 (modality LUT), C.11.2 (window)
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.arrays import Floats
+from tawt.errors import StageError
 from tawt.modalities.needed import needed, quieted
 from tawt.modalities.source import MOST_BYTES, UnreadableError, frame_of, hold_pixels
 
@@ -41,9 +43,10 @@ class Dicom:
         pydicom = needed("pydicom", "pydicom")
         quieted("pydicom")
         self.file.seek(0)
+        content = io.BytesIO(self.file.read())  # what a disk does not hand over is no fault of the image
         try:
-            return _decoded(pydicom.dcmread(self.file, specific_tags=list(READ)), member, row)
-        except (UnreadableError, MemoryError):
+            return _decoded(pydicom.dcmread(content, specific_tags=list(READ)), member, row)
+        except (UnreadableError, StageError, MemoryError):
             raise
         except EOFError:
             raise UnreadableError("truncated") from None

@@ -74,7 +74,7 @@ class Npz:
     def __init__(self, file: BinaryIO) -> None:
         try:
             self._zip = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, ValueError, OSError):  # the list of what is in it stands at its end
+        except (zipfile.BadZipFile, ValueError):  # the list of what is in it stands at its end
             raise UnreadableError("truncated") from None
         self._members = {name.removesuffix(".npy"): name for name in self._zip.namelist() if name.endswith(".npy")}
         if not self._members:
@@ -98,11 +98,11 @@ class Npz:
         return self._open[name].array(modality, None, row)
 
     def _member(self, name: str) -> BinaryIO:
+        if self._zip.getinfo(self._members[name]).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise UnreadableError("unsupported_compression")
         try:
             return cast(BinaryIO, self._zip.open(self._members[name]))
-        except NotImplementedError:
-            raise UnreadableError("unsupported_compression") from None
-        except (zipfile.BadZipFile, RuntimeError, OSError):  # RuntimeError: it is encrypted
+        except (zipfile.BadZipFile, RuntimeError, ValueError):  # RuntimeError: it is encrypted
             raise UnreadableError("damaged") from None
 
 
@@ -111,7 +111,7 @@ def _reading(file: BinaryIO, n_bytes: int) -> bytes:
         return file.read(n_bytes)
     except EOFError:
         raise UnreadableError("truncated") from None
-    except (zipfile.BadZipFile, zlib.error, OSError):
+    except (zipfile.BadZipFile, zlib.error):
         raise UnreadableError("damaged") from None
 
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from tawt.errors import StageError
 from tawt.modalities.needed import needed, quieted
 from tawt.modalities.source import MOST_BYTES, UnreadableError, frame_of, hold_pixels
 
@@ -60,7 +61,7 @@ def _decoded(kind: str, content: bytes, member: str | None, row: int | None) -> 
             if kind == "png" and _PNG_END not in content:  # what checks its last samples is missing
                 raise UnreadableError("truncated")
             return _samples(needed("PIL.ImageOps", "Pillow").exif_transpose(opened))
-    except UnreadableError:
+    except (UnreadableError, StageError, MemoryError):
         raise
     except image.DecompressionBombError:
         raise UnreadableError("too_large") from None

@@ -16,7 +16,7 @@ from typing import Any
 
 from tawt.contracts.workspace import home_of
 from tawt.errors import TawtError
-from tawt.files import digest
+from tawt.files import digest, stamp
 from tawt.pipeline.origin import Source, source_now, without_project
 from tawt.pipeline.workspace import Workspace, folder_of
 from tawt.project import Project
@@ -152,11 +152,14 @@ class Now:
         if root is None or not root.is_dir():
             return UNKNOWN
         files = sorted(folder.glob("*.parquet"))
+        known = f"{CONTENT_FILES} {[stamp(file) for file in files]}"  # looked at once, as long as staging is the same
+        if known in self._files:
+            return str(self._files[known])
         try:
             names = {name for file in files for name in read_parquet(file, ["path"])["path"].to_pylist()}
         except TawtError:  # whoever reads it for its own sake says more
             return UNKNOWN
-        return digest([(name, *stated(root, name)) for name in sorted(names - {None})])
+        return self._files.setdefault(known, digest([(name, *stated(root, name)) for name in sorted(names - {None})]))
 
     def _splits(self) -> str | None:
         """The file of splits lies among raw tables, which another machine may lack."""

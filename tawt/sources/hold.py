@@ -14,6 +14,7 @@ from tawt.contracts.table import Table
 from tawt.database.macros import Macros, load_macros
 from tawt.errors import StageError, closest, faults_of, nearest
 from tawt.project import Project
+from tawt.raw.beside import IMAGES
 from tawt.sources.casts import hold_reading
 from tawt.sources.sql_file import REASON, SqlFile, read_sql
 from tawt.sources.stage import Stage
@@ -96,8 +97,13 @@ def hold_inputs(stage: Stage, found: Mapping[str, Stage], raw: Mapping[str, Tabl
     """Hold what a stage reads to what there is.
 
     Raises:
-        StageError: Nothing makes it.
+        StageError: Nothing makes it, or it takes contents for records of another table than theirs.
     """
+    if "contents" in stage.inputs and stage.sql is not None and stage.inputs[0] != IMAGES:
+        raise StageError(
+            stage.name, f"reads contents and its records are those of {stage.inputs[0]}, expected those of {IMAGES}",
+            f"read {IMAGES} first: an event is known by its record",
+        )  # fmt: skip
     for reference in stage.inputs:
         table = raw_table(reference)
         if not (table in raw if table is not None else reference in found or layer_of(reference).built_in):

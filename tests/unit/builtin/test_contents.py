@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import shutil
 from collections import Counter
@@ -19,8 +20,9 @@ import tawt
 from tawt.builtin import contents as stage
 from tawt.builtin.all import stages_of
 from tawt.config.named import resolve_pipeline
-from tawt.errors import SourceError, StageError
+from tawt.errors import RoomError, SourceError, StageError
 from tawt.modalities.contents import NO_TIME, Contents, content_hash, open_contents
+from tawt.project import Project
 
 Image = pytest.importorskip("PIL.Image", reason="the extra `images` is not installed")
 START = datetime(2150, 1, 1)
@@ -299,3 +301,37 @@ def test_any_pipeline_can_have_images(tmp_path: Path) -> None:
     (raw / "images" / "manifest.csv").unlink()
     with pytest.raises(SourceError, match="images"):
         tawt.ingest(raw, pipeline="image", workspace=tmp_path / "work", **LIMITS)
+
+
+def test_a_disk_at_its_end_or_at_fault_is_no_fault_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a full disk nor a file that may not be read sets an image aside: the command ends and says what is wrong."""
+    raw = tmp_path / "raw"
+    picture(raw, "a.png", 3, 3)
+    write_source(raw, [{"path": "images/a.png"}])
+
+    def refused(error: int) -> Any:
+        def raises(*_: Any) -> None:
+            raise OSError(error, os.strerror(error))
+
+        return raises
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "content_hash", refused(errno.ENOSPC))
+        with pytest.raises(RoomError):
+            made(raw, tmp_path / "work")
+    monkeypatch.setattr(stage, "opened", refused(errno.EIO))
+    with pytest.raises(SourceError, match="lists a file that cannot be read") as told:
+        made(raw, tmp_path / "work")
+    assert "a.png" not in str(told.value)
+
+
+def test_an_event_part_takes_contents_of_its_own_records_alone(tmp_path: Path) -> None:
+    """Contents joined to records of another table would be another record's: such a stage is refused."""
+    part = tmp_path / "sql" / "meds" / "event_parts" / "scans.sql"
+    part.parent.mkdir(parents=True)
+    part.write_text(
+        "-- One row is one scan.\nselect m.subject_id, m.time, m.code, m._row from staging.measurements as m "
+        "join contents on contents.record = m._row"
+    )
+    graph = stages_of(resolve_pipeline("image"), Project.at(tmp_path))
+    assert "staging.images" in graph.faulty["event_parts.scans"].what and list(graph.faulty) == ["event_parts.scans"]
