@@ -85,12 +85,12 @@ def tell_training(
     say(f"weights: {result.weights}")
     name = plan.run.name if plan.run.parent == workspace / "runs" else str(plan.run)
     if plan.config.objective.next.weight and not plan.config.objective.label.weight:
-        _tell_decoder(workspace, name, plan.config.objective.latent.is_on, device, stale_ok, form)
+        tell_decoder(workspace, name, plan.config.objective.latent.is_on, device, stale_ok, form)
         return
     next_command(follow(*then, workspace=workspace, run=name, kind=kind, device=device, stale_ok=stale_ok, form=form))
 
 
-def _tell_decoder(workspace: Path, run: str, is_told: bool, device: str, stale_ok: bool, form: Format) -> None:
+def tell_decoder(workspace: Path, run: str, is_told: bool, device: str, stale_ok: bool, form: Format) -> None:
     """Say what a decoder is for: risks, if it is told of no whole record, embeddings, and records of nobody."""
     of_run: dict[str, Any] = {"workspace": workspace, "run": run, "stale_ok": stale_ok, "form": form}
     if not is_told:

@@ -34,6 +34,8 @@ STEPS = tuple(mantissa * 10.0**exponent for exponent in range(2, -5, -1) for man
 """In the canonical unit; the coarsest that fits is taken."""
 _NEAR = 1e-3
 """Share of a step within which a number is a multiple of it: numbers are kept in single precision."""
+_NOISE = 1e-6
+"""Share of a number that single precision may lose."""
 _MOST_OF_SCALE = 1 << 14
 """Numbers of a data_type that its scale is made of."""
 _ANEW = 90
@@ -197,7 +199,11 @@ def _rounded(value: NDArray[np.float32] | Floats, step: Floats, zero: Floats) ->
 
 
 def _are_on(numbers: NDArray[np.float32], step: Floats, zero: Floats) -> Bools:
-    found: Bools = np.abs(_rounded(numbers, step, zero) - numbers) <= _NEAR * step
+    """Return which numbers are multiples of a step, `(n,)`; to that of 0 none belongs that is not 0 itself, or small
+    numbers were multiples of whatever is a thousand times as large."""
+    told = _rounded(numbers, step, zero)
+    is_zero = np.abs(numbers - zero) <= _NOISE * (np.abs(numbers) + np.abs(zero))
+    found: Bools = (np.abs(told - numbers) <= _NEAR * step) & ((np.abs(told - zero) > step / 2) | is_zero)
     return found
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tawt.cli.trained import no_better
+from pathlib import Path
+
+import pytest
+
+from tawt.cli.output import Format
+from tawt.cli.trained import no_better, tell_decoder
 
 
 def test_an_end_is_held_to_the_trivial_guess_and_to_the_start() -> None:
@@ -26,3 +31,13 @@ def test_several_parts_are_named_beside_their_sum() -> None:
     three = [("tuning", part, 0.6, 0.5, None) for part in ("all", "code", "value")]
     (text,) = no_better(three, took_steps=True)
     assert "`all`, `code`, `value` ended" in text
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_a_decoder_is_followed_by_what_it_is_for(is_told: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """Records of nobody and embeddings, and risks where it is told of no whole record, which nobody has before it ends."""
+    tell_decoder(Path("a b"), "decode_small", is_told, "cpu", False, Format.table)
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == "next: tawt generate -w 'a b' --subjects 1000 --out 'a b-invented' --run decode_small"
+    assert "or: tawt embed -w 'a b' --run decode_small --device cpu" in " ".join(said)
+    assert ("or: tawt risk TASK -w 'a b' --run decode_small" in said) != is_told

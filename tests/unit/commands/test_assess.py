@@ -106,6 +106,8 @@ def test_the_report_is_one_whole_page(found, markov: Path) -> None:
     """It needs nothing from elsewhere, runs nothing, closes what it opens, and no name of a folder is mark-up."""
     page = Page((found.folder / "report.html").read_text())
     assert page.open == [] and page.links == [] and not {"script", "b", "link", "img"} & set(page.tags)
+    values = re.findall(r'aria-label="values of ([^"]+)"', (found.folder / "report.html").read_text())
+    assert values and not any("//" in name for name in values), "data_types are called what a person calls them"
     assert page.tags.count("svg") > 8 and any(markov.name in words for words in page.words)
     text = " ".join(page.words)
     assert (

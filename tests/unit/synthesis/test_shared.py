@@ -153,6 +153,23 @@ def test_what_many_share_of_a_continuous_data_type_stays(vocabulary):
     assert not np.isin(kept.value, whole.value[whole.value != zero]).any()
 
 
+@pytest.mark.parametrize(("unit", "zeros"), [(0.01, 0.0), (0.01, 0.4), (1e-3, 0.0)])
+def test_small_numbers_are_no_multiples_of_a_large_step(vocabulary, unit: float, zeros: float):
+    """Numbers of hundredths, as of troponin, all lie within a thousandth of 500 from 0: their step is a hundredth, and
+    what is drawn is not 0."""
+    rng = np.random.default_rng(0)
+    numbers = np.where(rng.random(1500) < zeros, 0, np.ceil(rng.lognormal(1, 2, 1500))) * unit
+    shared = fit_shared(
+        whole := records_of([(i // 5, COUNTS, x) for i, x in enumerate(numbers)], 300, vocabulary), vocabulary
+    )
+    (kept,) = shared.of(whole).parts()
+    center, scale = vocabulary.center[COUNTS], vocabulary.scale[COUNTS]
+    told = kept.value.astype(np.float64) * scale + center
+    assert shared.step[COUNTS] == pytest.approx(unit / scale)
+    assert np.mean(np.abs(told) < unit / 4) == pytest.approx(np.mean(numbers == 0), abs=0.05)
+    assert np.median(told) == pytest.approx(np.median(numbers), abs=2 * unit)
+
+
 def test_what_few_people_have_is_no_part_of_what_many_share(fitted, vocabulary):
     """Records are left without such data_types, and their numbers are nobody's own."""
     whole = records_of(ROWS, 300, vocabulary)
