@@ -35,6 +35,7 @@ from tawt.pipeline.fresh import hold_fresh, hold_labels
 from tawt.pipeline.workspace import open_workspace
 from tawt.risks.asked import Wanted, wanted
 from tawt.risks.checks import Grounds, checks_of
+from tawt.risks.chosen import chosen
 from tawt.risks.estimates import Estimates, Trajectories, batches_of
 from tawt.runs.find import find_run
 from tawt.runs.load import LoadedDecoder, load_decoder, same_vocabulary
@@ -153,7 +154,7 @@ def risk(
         n: Continuations of each record, with the outcome possible, and as many without.
         most: Events after which a continuation is cut.
         hours: How long continuations are followed, where the task does not say it; None = to the record's end.
-        only: So many labels are asked about, drawn by the seed; None = all.
+        only: About so many labels are asked about, all of some people, drawn by the seed; None = all. See `chosen`.
         shortcuts: Of so many labels the history is taken away, to see what is left; 0 = of none.
         trajectories: Whether continuations are written too, as `GeneratedTrajectorySchema` has them.
         seed: Of the continuations.
@@ -194,7 +195,10 @@ def risk(
         labels = labels.rows(np.isin(labels.subject_id, held.subject_ids) & ~labels.without)
         only = only if only is not None and only < len(labels) else None
         if only is not None:
-            labels = labels.rows(np.sort(np.random.default_rng(seed).permutation(len(labels))[:only]))
+            labels = labels.rows(chosen(labels, only, seed))
+            if len(labels) > max(only, SMALL_CELL):
+                tell({"event": "note", "text": f"{len(labels):,} labels are asked about: what fewer tell, beside what "
+                      "others do, could be of few people"})  # fmt: skip
         loader = PackedLoader(
             held, decoder.vocabulary, decoder.config.batching, seed, asked=Asked(labels.subject_id, labels.time)
         )

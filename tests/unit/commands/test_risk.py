@@ -14,6 +14,7 @@ import pytest
 
 import tawt
 from tawt.config.train import PretrainConfig
+from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError
 from tawt.quality.workspace import check
 from tests.unit.conftest import Hospital
@@ -88,13 +89,13 @@ def test_chances_are_predictions_of_the_labels(work: Path) -> None:
 def test_a_task_of_any_form_is_answered_on_records(work: Path) -> None:
     """Whether a number is high within two days: chances by Monte Carlo alone, and the text says so."""
     path = work.parent / "high.yaml"
-    predicates = f"any: {{code: {{regex: {NUMBERS}}}, value_min: 5.0}}\n  out: {{code"
+    predicates = f"any: {{code: {{regex: {NUMBERS}}}, value_min: 200.0}}\n  out: {{code"
     path.write_text(TASK.replace("label: out", "label: any").replace("out: {code", predicates, 1))
     tawt.label(path, work, threads=1, memory_limit="500MB")
-    result = tawt.risk(work, "high", "decoder", aces=path, split="train", n=3, most=40, shortcuts=0, only=30)
+    result = tawt.risk(work, "high", "decoder", aces=path, split="train", n=3, most=200, shortcuts=0)
     assert not result.plain and [*result.steps] == ["M0"] and "resolved on records" in result.text()
     chance = pq.read_table(result.folder / "M0.parquet")["predicted_boolean_probability"].to_numpy()
-    assert ((chance >= 0) & (chance <= 1)).all() and chance.max() > 0 and len(chance) + result.n_open == 30
+    assert ((chance >= 0) & (chance <= 1)).all() and chance.max() > 0 and len(chance) + result.n_open > 60
 
 
 def test_trajectories_are_in_the_public_schema(work: Path, exposed) -> None:
@@ -125,9 +126,9 @@ def test_trajectories_are_in_the_public_schema(work: Path, exposed) -> None:
 
 def test_the_checks_go_with_the_answer(work: Path) -> None:
     """All five are printed and kept; of its own workspace another distribution is not checked, and few tell nothing."""
-    result = asked(work, shortcuts=45, only=70, out=work.parent / "checked")
+    result = asked(work, shortcuts=60, only=None, out=work.parent / "checked")
     kept = json.loads((result.folder / "risk.json").read_text())["checks"]
-    assert 0 < kept[3]["figures"]["history_removed"]["n"] <= 45 < result.comparison.n_rows
+    assert 0 < kept[3]["figures"]["history_removed"]["n"] <= 60 < result.comparison.n_rows
     names = ["performance by frequency", "calibration", "share completed", "shortcuts", "another distribution"]
     assert [one["name"] for one in kept] == names and all(name in result.text() for name in names)
     assert kept[4]["state"] == "not checked" and kept[2]["figures"]["bounds"].keys() == {"M0", "M1", "M2"}
@@ -179,7 +180,15 @@ def test_what_cannot_be_asked_is_told(work: Path) -> None:
 
 def test_of_few_people_no_figure_is_told(work: Path, tmp_path: Path) -> None:
     """Neither a metric nor a mean chance, its bounds or what it cost: neither on the page nor in the file."""
-    result = asked(work, only=5, out=tmp_path / "few")
+    labels = pq.read_table(work / "labels" / "out_soon" / "labels.parquet").replace_schema_metadata({})
+    train = open_dataset(work).split("train").subject_ids
+    own = np.isin(labels["subject_id"].to_numpy(), np.intersect1d(train, labels["subject_id"].to_numpy())[:8])
+    pq.write_table(
+        labels.filter(own).select(["subject_id", "prediction_time", "boolean_value"]), tmp_path / "rare.parquet"
+    )
+    tawt.label(tmp_path / "rare.parquet", work, threads=1, memory_limit="500MB")
+    given = {"aces": work.parent / "out_soon.yaml", "split": "train", "n": 3, "most": 20, "shortcuts": 0}
+    result = tawt.risk(work, "rare", "decoder", out=tmp_path / "few", **given)
     assert result.told is None and result.checks == () and "fewer than 11" in result.text()
     kept = json.loads((tmp_path / "few" / "risk.json").read_text())
     assert not {"bounds", "steps", "cost", "complete", "shares"} & kept.keys() and kept["checks"] == []
