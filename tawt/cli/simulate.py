@@ -150,8 +150,9 @@ def generate(
     print_rows(("rule", "events that broke it", "records", "then"), result.rows, form)
     tally, counts = result.tally, result.counts
     rate = tally.n_raw_events / max(result.seconds, 1e-9)
+    records = counted(tally.n_subjects, "record") if counts["n_subjects"] != "-" else "records"
     say(
-        f"{counted(tally.n_subjects, 'record')} with {counted(tally.n_events, 'event')}, "
+        f"{records} with {counted(tally.n_events, 'event')}, "
         f"{rate:,.{0 if rate >= 10 else 2}f} a second; {counts['n_dropped']} events dropped, "
         f"{counts['n_clipped']} clipped, {counts['n_rejected']} records left out, {counts['n_cut']} cut"
     )

@@ -88,7 +88,7 @@ class GenerateResult:
     def counts(self) -> dict[str, str]:
         """Counts of the tally as they may be told, by name."""
         return {
-            name: f"{n:,}" if n is not None else "-" if name == "n_raw_events" else few(getattr(self.tally, name))
+            name: f"{n:,}" if n is not None else "-" if (all_ := getattr(self.tally, name)) > SMALL_CELL else few(all_)
             for name, n in self.tally.counts(self.of_people).items()
         }
 
@@ -204,12 +204,7 @@ def generate(
             )  # fmt: skip
         seconds = time.perf_counter() - began
         write_about(parts, tally.subjects, tally.data_types, held.told)
-        about |= {
-            **tally.counts(of_people),
-            "raw": tally.raw(of_people),
-            "obeyed": tally.obeyed,
-            "dataset": train.fingerprint(),
-        }
+        about |= {**tally.about(of_people), "obeyed": tally.obeyed, "dataset": train.fingerprint()}
         make_set = partial(
             invented_workspace, parts, target, pipeline, dataset, threads=threads, memory_limit=memory_limit, tell=tell
         )

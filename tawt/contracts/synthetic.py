@@ -111,8 +111,8 @@ class Provenance(Section):
     """Whom it was learned from; None where they are few."""
     seed: Annotated[int, Field(strict=True)]
     """Of the set."""
-    numbers: tuple[Count, Count]
-    """The first and the last of its records."""
+    numbers: tuple[Count, Count] | None
+    """The first and the last of its records; None where few real people were left out of them."""
     most: Annotated[Count, Field(ge=1)]
     """Events after which a record was cut."""
     rules: dict[str, JsonValue]
@@ -155,6 +155,6 @@ class Provenance(Section):
         folders = {name.partition("/")[0] for name in self.files}
         if DATA not in folders or not folders <= {*FOLDERS}:
             raise ValueError(f"lists files of other folders than {', '.join(FOLDERS)}, or none of {DATA}")
-        if self.numbers[0] > self.numbers[1]:
+        if self.numbers is not None and self.numbers[0] > self.numbers[1]:
             raise ValueError("has numbers that descend")
         return self

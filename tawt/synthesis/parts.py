@@ -79,7 +79,21 @@ class Tally:
         hidden = {name for name, n in found.items() if of_people and 0 < n <= SMALL_CELL}
         if of_people and self._leaves_few:
             hidden.add("n_raw_events")
+        if of_people and self._left_out_few:
+            hidden.add("n_subjects")  # how many were asked for is known
         return {name: None if name in hidden else n for name, n in found.items()}
+
+    def about(self, of_people: bool) -> dict[str, Any]:
+        """Return what `provenance.json` tells of it.
+
+        Whoever has a set can count its records: where few real people were left out it is not told of how many.
+        """
+        asked = {"numbers": None} if of_people and self._left_out_few else {}
+        return {**self.counts(of_people), "raw": self.raw(of_people), **asked}
+
+    @property
+    def _left_out_few(self) -> bool:
+        return 0 < self.n_rejected <= SMALL_CELL
 
     @property
     def _leaves_few(self) -> bool:

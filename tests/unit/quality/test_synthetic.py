@@ -110,6 +110,12 @@ def test_what_is_no_file_of_the_set_and_what_is_missing_is_refused(
     assert not found.ok and name in found.detail and name in str(error.value)
 
 
+def test_a_set_of_which_few_real_people_were_left_out_tells_not_of_how_many(tmp_path: Path) -> None:
+    """Neither how many were asked for nor how many there are is in it, and it is read as any other."""
+    about = provenance_of(a_set(tmp_path / "set", numbers=None, n_subjects=None))
+    assert about is not None and about.numbers is None and about.n_subjects is None
+
+
 @pytest.mark.parametrize("changed", WRONG.values(), ids=WRONG)
 def test_what_a_set_says_of_itself_is_held_to_its_types(changed: dict[str, Any], tmp_path: Path) -> None:
     """A seal is a plain hash, that anybody can make: what is under it is one error too, and a failed check."""

@@ -215,3 +215,10 @@ def test_no_count_of_few_real_people_follows_from_others():
         tally = Tally(n_subjects=40, n_events=6012 - n_left, n_raw_events=6012, n_dropped=n_dropped, broken=known)
         assert ("6012" in str((tally.counts(True), tally.raw(True)))) == is_told
         assert "6012" in str(tally.counts(False)) and "6012" in str(tally.raw(False))
+    for n_rejected, is_told in ((0, True), (1, False), (10, False), (11, True)):
+        tally = Tally(
+            n_subjects=150 - n_rejected, n_events=6012, n_raw_events=6012 + 50 * n_rejected, n_rejected=n_rejected
+        )
+        asked = {"numbers": [0, 149]} | tally.about(True)
+        assert (asked["numbers"] is not None) == (asked["n_subjects"] is not None) == is_told
+        assert "numbers" not in tally.about(False) and tally.about(False)["n_subjects"] is not None
