@@ -181,10 +181,19 @@ def hold_no_own(folder: Path, cohort: Cohort, dataset: TripletDataset) -> None:
         )  # fmt: skip
 
 
-def share_of_real(records: Records, dataset: TripletDataset) -> float:
-    """Return which share of some records are near copies of anybody of a dataset, under whatever ids."""
-    own, found = traces_of(records), np.zeros(records.n_subjects, dtype=np.bool_)
+def copies_of_real(records: Records, dataset: TripletDataset, are_real: bool = False) -> Bools:
+    """Return `(n,)`, which records are near copies of anybody of a dataset, whatever their ids.
+
+    Args:
+        records: Of a set, or some of the dataset.
+        dataset: The real people.
+        are_real: Whether they are of it: then they are held to the others.
+    """
+    own = traces_of(records)
+    found = copies(own) if are_real else np.zeros(own.n, dtype=np.bool_)
     for split in map(dataset.split, dataset.split_names):
         for part in OfSplit(split, np.arange(split.n_subjects)).parts():
-            found |= copies(own, traces_of(part))
-    return float(found.mean())
+            among = traces_of(part)
+            others = np.flatnonzero(~np.isin(part.subject_id, records.subject_id))
+            found |= copies(own, among.take(others) if are_real else among)
+    return found

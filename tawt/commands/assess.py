@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tawt.assessment.attacks import Privacy, gates
-from tawt.assessment.given_set import Given, given_set
+from tawt.assessment.given_set import Given, given_set, of_another
 from tawt.assessment.measured import Asked, fidelity_of, privacy_of
 from tawt.assessment.page import page
 from tawt.assessment.result import Assessed
@@ -20,7 +20,7 @@ from tawt.commands.carried import place_for
 from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.contracts.synthetic import ASSESSMENT, PROVENANCE, SYNTHETIC_SETS, Provenance
 from tawt.dataset.reader import open_dataset
-from tawt.errors import ConfigError, DatasetError
+from tawt.errors import ConfigError
 from tawt.files import write_sealed, write_text
 from tawt.pipeline.fresh import hold_fresh
 from tawt.pipeline.workspace import open_workspace
@@ -32,7 +32,6 @@ from tawt.training.folder import Report
 
 MOST = 5000
 RECORD, TABLE, PAGE = "assessment.json", "assessment.txt", "report.html"
-_UNREAD = 0.5
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def assess(
     sides = sides_of(dataset, n, seed)
     pairs = [smaller_of(one, dataset, sides) for one in smaller]
     given = given_set(folder, dataset)
-    made_by, notes = given.provenance, _hold_set(folder, given)
+    made_by, notes = given.provenance, given.notes(folder)
     notes += _of_provenance(given, sides)
     if given.of_others:
         _hold_apart(folder, target, workspace, fidelity)
@@ -192,34 +191,12 @@ def _hold_target(target: Path, folder: Path, workspace: Path, is_given: bool) ->
         hold_names(target, (RECORD, TABLE, PAGE))
 
 
-def _hold_set(folder: Path, given: Given) -> list[str]:
-    cohort = given.records
-    if not cohort.n_subjects:
-        raise DatasetError(str(folder), "has nobody in it, expected records", "generate some: `tawt generate`")
-    n_rows = sum(len(part.time) for part in cohort.parts())
-    if not n_rows or cohort.n_unknown == n_rows:
-        what = "has no event" if not n_rows else "has no code that the workspace's vocabulary has"
-        raise DatasetError(str(folder), f"{what}, expected records like its own", "give the workspace that it is of")
-    notes = []
-    if cohort.n_unknown:
-        share = cohort.n_unknown / n_rows
-        notes.append(f"{cohort.n_unknown:,} events ({share:.1%}) have codes that the vocabulary does not have"
-                     + ("; the set may be of other records." if share > _UNREAD else "."))  # fmt: skip
-    if cohort.n_unknown_unit:
-        notes.append(
-            f"{cohort.n_unknown_unit:,} numbers are in another unit than the vocabulary's: they are read as none."
-        )
-    return notes
-
-
 def _hold_apart(folder: Path, target: Path, workspace: Path, fidelity: bool) -> None:
     """Let a set that was learned from others be compared alone, where it overwrites nothing that is known of it."""
     if real(target) == real(folder) / ASSESSMENT:
-        raise ConfigError(
-            str(folder), f"was learned from others than the people of {workspace}, or in another vocabulary, expected "
-            "the workspace that it is of",
-            "give that one, with `--run` where the run was of another; `--out DIR` compares it with these people, "
-            "without attacks",
+        raise of_another(
+            folder, workspace,
+            ", with `--run` where the run was of another; `--out DIR` compares it with these people, without attacks",
         )  # fmt: skip
     if not fidelity:
         raise ConfigError("--no-fidelity", "leaves nothing to measure of a set that was learned from others, expected "

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tawt.assessment.given_set import given_set
-from tawt.assessment.sides import share_of_real
+from tawt.assessment.gated import hold_invented
+from tawt.assessment.given_set import given_set, of_another
 from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.contracts.workspace import is_workspace
 from tawt.dataset.reader import TripletDataset, open_dataset
@@ -69,8 +69,9 @@ def review(
         report: Hears notes.
 
     Raises:
-        ConfigError: There are too few records, or the folder is not one to write in.
-        DatasetError: A dataset is absent or broken.
+        ConfigError: There are too few records, the folder is not one to write in, or the set was learned from others
+            or holds real people.
+        DatasetError: A dataset is absent or broken, or knows none of the codes.
         StaleError: The dataset is older than what it was made from.
     """
     workspace, target = Path(workspace), Path(out)
@@ -81,13 +82,12 @@ def review(
     hold_fresh(workspace, stale_ok, lambda text: tell({"event": "note", "text": text}))
     dataset = open_dataset(workspace)
     shown = dataset.split(split)
-    invented = _cohort(Path(synthetic), dataset, tell) if isinstance(synthetic, str | Path) else synthetic
+    if isinstance(synthetic, str | Path):
+        synthetic = _held(Path(synthetic), workspace, dataset, tell)
     if n < _LEAST:
         raise ConfigError(f"--n {n}", f"is too few to say anything, expected at least {_LEAST}")
     seed = secrets.randbits(62) if seed is None else seed
-    chosen = choose(OfSplit(shown, np.arange(shown.n_subjects)), invented, n, seed)
-    if isinstance(synthetic, str | Path):
-        _hold_invented(Path(synthetic), chosen, dataset)
+    chosen = choose(OfSplit(shown, np.arange(shown.n_subjects)), synthetic, n, seed)
     if dry_run:
         return ReviewResult(target, n, "")
     key = _key(chosen, dataset.vocabulary, seed)
@@ -126,25 +126,15 @@ _LEAST = 4
 """Records of a review at least: one of each kind, and as many by chance."""
 
 
-_MOST_REAL = 0.5
-"""Share of those that are shown as invented that may be copies of real people by chance."""
-
-
-def _cohort(folder: Path, dataset: TripletDataset, tell: Report) -> Cohort:
-    found = given_set(folder, dataset).records
-    for n, what in ((found.n_unknown, "events of codes"), (found.n_unknown_unit, "numbers in units")):
-        if n:  # of nobody's: they may be told
-            text = f"{n:,} {what} that {dataset.folder.parent} does not have: raters may know the set by them"
-            tell({"event": "note", "text": text})
-    return found
-
-
-def _hold_invented(folder: Path, chosen: Chosen, dataset: TripletDataset) -> None:
-    if share_of_real(chosen.records.take(np.flatnonzero(chosen.synthetic)), dataset) > _MOST_REAL:
-        raise ConfigError(
-            str(folder), "holds people of the workspace under other ids, expected invented ones",
-            "raters cannot tell them from themselves; `tawt assess` says how many there are",
-        )  # fmt: skip
+def _held(folder: Path, workspace: Path, dataset: TripletDataset, tell: Report) -> Cohort:
+    """Return the records of a set that may be shown as invented."""
+    given = given_set(folder, dataset)
+    if given.of_others:
+        raise of_another(folder, workspace)
+    for note in given.notes(folder):
+        tell({"event": "note", "text": f"{note} Raters may know the set by it."})
+    hold_invented(folder, given.records, dataset)
+    return given.records
 
 
 def _key(chosen: Chosen, vocabulary: Vocabulary, seed: int) -> dict[str, Any]:

@@ -163,10 +163,15 @@ def _copies(
         anybody["synthetic"] |= copies(synthetic.traces, others)
         anybody["test"] |= copies(test.traces, others)
     exact = share(int(np.isin(synthetic.traces.exact, train.traces.exact).sum()), synthetic.n)
-    return _beside(found) | {"exact": exact}, _beside(anybody)
+    return beside(found) | {"exact": exact}, beside(anybody)
 
 
-def _beside(found: Mapping[str, Bools]) -> dict[str, Found]:
+def beside(found: Mapping[str, Bools]) -> dict[str, Found]:
+    """Return shares of copies among synthetic records and among real people, the `test`, and their difference.
+
+    Args:
+        found: `(n,)` each, which are copies.
+    """
     of = {name: share(int(one.sum()), len(one)) for name, one in found.items()}
     return of | {"difference": more(of["synthetic"], of["test"])}
 

@@ -154,7 +154,7 @@ def _gates(one: Assessment, is_first: bool, is_named: bool) -> Iterable[Gate]:
     if not is_first:
         return
     for name, found in (("near copies", one.copies), (REAL_PEOPLE, one.real)):
-        yield gate(name, found.get("difference", missing("what came when is not known")), 0, 0, n, margin=_COPIES)
+        yield gate_of_copies(name, found.get("difference", missing("what came when is not known")), n)
     reason = "nothing is asked that is not known" if one.sizes["reference"] else _REFERENCE
     for gain in one.attributes:
         yield gate(f"attributes from the nearest {gain.k}", gain.gain, GAIN, 0, gain.gain.n)
@@ -162,6 +162,11 @@ def _gates(one: Assessment, is_first: bool, is_named: bool) -> Iterable[Gate]:
         yield gate("attributes from the nearest", missing(reason), GAIN, 0, n)
     if 1 in one.exposure:
         yield gate("exposure of canaries, bits", one.exposure[1], BITS, BY_CHANCE, one.exposure[1].n)
+
+
+def gate_of_copies(name: str, difference: Found, n: int) -> Gate:
+    """Hold how many more copies there are of people than people are of one another; see `gate`."""
+    return gate(name, difference, 0, 0, n, margin=_COPIES)
 
 
 def gate(name: str, found: Found, bound: float, safe: float, n: int, margin: float | None = None) -> Gate:

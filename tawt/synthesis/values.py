@@ -55,8 +55,9 @@ class Meanings:
         kind, value = data_type.astype(np.int64), value.astype(np.float32)
         found[left] = self._about(kind[left], value[left])
         for digits in _DIGITS:
-            short = _rounded(found[left], digits)
-            same = self.coder.normalize(kind[left], short.astype(np.float32).astype(np.float64)) == value[left]
+            with np.errstate(all="ignore"):  # what is beyond all numbers has no digits, and stays as it is
+                short = _rounded(found[left], digits)
+                same = self.coder.normalize(kind[left], short.astype(np.float32).astype(np.float64)) == value[left]
             found[left[same]] = short[same]
             left = left[~same]
         return found
@@ -88,8 +89,7 @@ class Meanings:
 
 def _rounded(numbers: Floats, digits: int) -> Floats:
     """Return numbers of so many significant digits."""
-    with np.errstate(divide="ignore"):
-        size = np.where(numbers == 0, 0, np.floor(np.log10(np.abs(numbers))))
+    size = np.where(numbers == 0, 0, np.floor(np.log10(np.abs(numbers))))
     scale = 10.0 ** (digits - 1 - size)
     found: Floats = np.round(numbers * scale) / scale
     return found

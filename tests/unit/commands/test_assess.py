@@ -378,7 +378,8 @@ def test_a_set_that_was_learned_from_others_is_compared_with_them_and_no_more(
 
 
 def test_a_smaller_set_comes_in_by_the_same_door(work: Path, markov: Path, tmp_path: Path) -> None:
-    """Real people, and files that are not as they were published, are no set that was learned from fewer."""
+    """Real people, files that are not as they were published, and what was learned from others than the people of the
+    workspace that is named for it, are no set that was learned from fewer."""
     swapped = Path(shutil.copytree(markov, tmp_path / "swapped"))
     shutil.copy(data_files(swapped)[0], swapped / "data" / "more.parquet")
     for kind, said, folder in (
@@ -388,6 +389,11 @@ def test_a_smaller_set_comes_in_by_the_same_door(work: Path, markov: Path, tmp_p
     ):
         with pytest.raises(kind, match=said):
             tawt.assess(markov, work, curve=True, smaller=[f"{folder}={work}"], dry_run=True)
+    other = Path(shutil.copytree(markov, tmp_path / "other", ignore=shutil.ignore_patterns("assessment")))
+    told = json.loads((other / "provenance.json").read_text())
+    write_sealed(other / "provenance.json", {key: told[key] for key in told if key != "seal"} | {"dataset": "0" * 16})
+    with pytest.raises(ConfigError, match=f"was learned from others than the people of {work}"):
+        tawt.assess(markov, work, curve=True, smaller=[f"{other}={work}"], dry_run=True)
 
 
 def test_a_provenance_of_other_types_ends_before_anything_is_written(work: Path, markov: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt as package
+from tawt.assessment.given_set import Given, given_set
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.records import OfSplit, joined
 from tawt.errors import ConfigError, DatasetError, FileError
@@ -149,6 +150,61 @@ def test_answers_are_to_the_page_that_was_made(made: Path, tmp_path: Path) -> No
     (own / "files.json").unlink()
     with pytest.raises(FileError, match=r"files\.json"):
         package.ratings(own, [answers])
+
+
+def mixed(workspace: Path, invented: Path, folder: Path, n_real: int, n: int) -> Path:
+    """So many people of a workspace under other ids among others, in all."""
+    shares = ((renamed(workspace, folder / "real", 10**9), n_real, 0), (invented, n - n_real, 10**14))
+    rows = []
+    for place, wanted, more in shares:
+        table = pa.concat_tables(pq.read_table(path, partitioning=None) for path in data_files(place))
+        ids = pc.add(table["subject_id"], pa.scalar(more, pa.int64()))
+        table = table.set_column(table.schema.get_field_index("subject_id"), "subject_id", ids)
+        chosen = pc.unique(ids).to_pylist()[:wanted]
+        rows.append(table.filter(pc.is_in(ids, pa.array(chosen, pa.int64()))))
+    (folder / "mixed" / "data").mkdir(parents=True)
+    pq.write_table(pa.concat_tables(rows), folder / "mixed" / "data" / "0.parquet")
+    return folder / "mixed"
+
+
+def test_real_people_among_others_are_refused(hospital: Hospital, invented: Path, tmp_path: Path) -> None:
+    """Half of a set, as one in five, is more than real people are alike, whatever the seed shows of it; none is not."""
+    work = hospital.workspace
+    ask = {"out": tmp_path / "r", "n": N, "split": "train", "dry_run": True}
+    for n_real in (50, 25, 10):
+        folder = mixed(work, invented, tmp_path / f"{n_real}", n_real, 50)
+        for seed in range(2):
+            with pytest.raises(ConfigError, match="under other ids"):
+                package.review(folder, work, seed=seed, **ask)
+    assert package.review(mixed(work, invented, tmp_path / "none", 0, 50), work, **ask).n == N
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_set_that_is_of_something_else_is_refused_as_by_assess(
+    hospital: Hospital, invented: Path, tmp_path: Path
+) -> None:
+    """One that says that it was learned from others, and one of which no code is known; numbers beyond all measure warn of
+    nothing."""
+    work, ask = hospital.workspace, {"out": tmp_path / "r", "n": N, "split": "train"}
+    odd = shutil.copytree(invented, tmp_path / "odd")
+    for path in data_files(odd):
+        rows = pq.read_table(path, partitioning=None)
+        numbers = rows["numeric_value"].to_numpy(zero_copy_only=False).astype(np.float64)
+        numbers[::9], numbers[1::9], numbers[2::9] = 1e308, -3.5e38, 3e38
+        pq.write_table(rows.set_column(3, "numeric_value", pa.array(numbers)), path)
+    assert package.review(odd, work, **ask).n == N
+    for path in data_files(odd):
+        rows = pq.read_table(path, partitioning=None)
+        codes = pa.array(["NOBODY KNOWS"] * len(rows))
+        pq.write_table(rows.set_column(rows.schema.get_field_index("code"), "code", codes), path)
+    for call in (package.review, package.assess):
+        with pytest.raises(DatasetError, match="has no code that"):
+            call(odd, work, out=tmp_path / "none", dry_run=True)
+    of_others = Given(None, given_set(invented, open_dataset(work)).records, of_others=True)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ConfigError, match="was learned from others"):
+        patch.setattr("tawt.commands.review.given_set", lambda folder, dataset: of_others)
+        package.review(invented, work, **ask | {"out": tmp_path / "other"})
+    assert not (tmp_path / "other").exists()
 
 
 def test_what_cannot_be_shown_is_told(made: Path, invented: Path, hospital: Hospital, tmp_path: Path, tawt) -> None:
