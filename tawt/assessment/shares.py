@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
-from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.cells import SMALL_CELL, Part, untold_parts
 from tawt.dataset.scales import Scale
 from tawt.fidelity.distributions import Distributions
 from tawt.fidelity.groups import N_GROUPS, without
@@ -39,7 +39,14 @@ def prevalence(real: Portrait, other: Portrait) -> tuple[Ints, Floats, Floats]:
     a, b = without(real.pairs, None), without(other.pairs, None)
     told = (a.people > SMALL_CELL) & ((b.people == 0) | (b.people > SMALL_CELL))
     types = np.flatnonzero(told)
-    return types, a.people[types] / float(a.n), b.people[types] / float(b.n)
+    return types, _had(a.people[types], float(a.n)), _had(b.people[types], float(b.n))
+
+
+def _had(people: Floats, n: float) -> Floats:
+    """Return the shares of `n` subjects who have something; where few have not, they are told as 10."""
+    lack = n - people
+    found: Floats = 1 - np.where(lack > 0, np.maximum(lack, min(SMALL_CELL, n)), 0) / n
+    return found
 
 
 def edges_of(sample: Distributions, kind: int, step: float = 0.0, zero: float = 0.0) -> Floats:
@@ -75,14 +82,21 @@ def histogram(sample: Distributions, kind: int, edges: Floats) -> Line:
     inside = (at >= 0) & (at < len(edges) - 1)
     n = len(edges) - 1
     cells = np.bincount(at[inside] * N_GROUPS + group[inside], minlength=n * N_GROUPS).reshape(n, N_GROUPS)
-    return Line(0.5 * (edges[1:] + edges[:-1]), _told(cells, max(len(value), 1)))
+    beyond = np.bincount(group[~inside], minlength=N_GROUPS)
+    return Line(0.5 * (edges[1:] + edges[:-1]), _told(np.concatenate([cells, beyond[None]]))[:-1])
 
 
-def _told(cells: Ints, n: int) -> Floats:
-    """Return shares of bins `(b, g)`; NaN where few people have any, 0 where nobody has."""
-    shares: Floats = cells.sum(1) / n
-    few: Bools = ((cells > 0).sum(1) <= SMALL_CELL) & (cells.sum(1) > 0)
-    return np.where(few, np.nan, shares)
+def _told(cells: Ints) -> Floats:
+    """Return shares of all in bins, `(b, g)`, whose sum is known; NaN where they are not told, 0 where nobody is."""
+    n = cells.sum(1)
+    return np.where(_untold(n, (cells > 0).sum(1)), np.nan, n / max(n.sum(), 1))
+
+
+def _untold(n: Ints, people: Ints) -> Bools:
+    """Return which parts of a known sum, `(b,)`, are not told: those of few, and others so that no rest is of few."""
+    parts = [Part(f"{i:03}", int(rows), int(of)) for i, (rows, of) in enumerate(zip(n, people, strict=True))]
+    gone = untold_parts(parts)
+    return np.array([part.name in gone for part in parts], dtype=np.bool_)
 
 
 def of_clock(portrait: Portrait, name: Literal["hours", "weekdays"]) -> Line:
@@ -91,15 +105,23 @@ def of_clock(portrait: Portrait, name: Literal["hours", "weekdays"]) -> Line:
     if name == "weekdays":
         counts = np.roll(counts, _THURSDAY, 1)
     cells = counts.T.astype(np.int64)
-    return Line(np.arange(len(cells), dtype=np.float64) + 0.5, _told(cells, max(int(cells.sum()), 1)))
+    return Line(np.arange(len(cells), dtype=np.float64) + 0.5, _told(cells))
 
 
 def recurrence(portrait: Portrait) -> Floats:
     """Return the share of moments of a data_type after which it comes again within each window, of all data_types."""
     again = portrait.temporal.again.sum(1)
     shares = again.sum(0).cumsum() / max(again.sum(), 1)
-    few = (again.sum(0) > 0) & ((again > 0).sum(0) <= SMALL_CELL)
-    return np.where(few, np.nan, shares)[: len(WINDOWS)]
+    told, begin = np.full(len(shares), np.nan), 0
+    for end in range(1, len(shares) + 1):  # what lies between two that are told, and behind the last, is of many
+        if not (_is_few(again[:, begin:end]) or _is_few(again[:, end:])):
+            told[end - 1], begin = shares[end - 1], end
+    return told[: len(WINDOWS)]
+
+
+def _is_few(counts: Floats) -> bool:
+    """Return whether few people have any, `(g, b)`."""
+    return 0 < int(counts.any(1).sum()) <= SMALL_CELL
 
 
 def variogram(portrait: Portrait, real: Portrait) -> Floats:
@@ -131,9 +153,7 @@ def scores_shown(real: Floats, other: Floats) -> tuple[Line, Line]:
     both = np.concatenate([real, other])
     rank = np.argsort(np.argsort(both, kind="stable"), kind="stable") / max(len(both), 1)
     edges = np.linspace(0, 1, 11)
-    found = []
-    for part in (rank[: len(real)], rank[len(real) :]):
-        counts, _ = np.histogram(part, edges)
-        few = (counts > 0) & (counts <= SMALL_CELL)
-        found.append(Line(0.5 * (edges[1:] + edges[:-1]), np.where(few, np.nan, counts / max(len(part), 1))))
-    return found[0], found[1]
+    counts = [np.histogram(part, edges)[0] for part in (rank[: len(real)], rank[len(real) :])]
+    untold = _untold(counts[0], counts[0]) | _untold(counts[1], counts[1])  # both together are a tenth of all
+    a, b = (Line(0.5 * (edges[1:] + edges[:-1]), np.where(untold, np.nan, n / max(n.sum(), 1))) for n in counts)
+    return a, b
