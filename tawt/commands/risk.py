@@ -193,12 +193,11 @@ def risk(
             what = "the run learned from these subjects: what it says of them is remembered as well as foretold"
             tell({"event": "note", "text": what})
         labels = labels.rows(np.isin(labels.subject_id, held.subject_ids) & ~labels.without)
-        only = only if only is not None and only < len(labels) else None
-        if only is not None:
-            labels = labels.rows(chosen(labels, only, seed))
-            if len(labels) > max(only, SMALL_CELL):
-                tell({"event": "note", "text": f"{len(labels):,} labels are asked about: what fewer tell, beside what "
-                      "others do, could be of few people"})  # fmt: skip
+        n_all, labels = len(labels), labels if only is None else labels.rows(chosen(labels, only, seed))
+        if only is not None and len(labels) > max(min(only, n_all), SMALL_CELL):
+            tell({"event": "note", "text": f"{len(labels):,} labels are asked about: what fewer tell, beside what "
+                  "others do, could be of few people"})  # fmt: skip
+        only = only if len(labels) < n_all else None
         loader = PackedLoader(
             held, decoder.vocabulary, decoder.config.batching, seed, asked=Asked(labels.subject_id, labels.time)
         )
