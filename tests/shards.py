@@ -35,8 +35,9 @@ def contract(name: str) -> Contract:
     return own_contract(name)
 
 
-def write_vocabulary(workspace: Path, n_types: int = 20) -> str:
-    """Write a vocabulary of `n_types` invented data_types behind the special ones; return its sha256."""
+def write_vocabulary(workspace: Path, n_types: int = 20, codes: Mapping[int, str] | None = None) -> str:
+    """Write a vocabulary of `n_types` invented data_types behind the special ones, some called as `codes` says; return its
+    sha256."""
     kinds = ["special"] * len(SPECIAL) + [KINDS[i % len(KINDS)] for i in range(n_types)]
     rows: list[dict[str, Any]] = []
     for i, kind in enumerate(kinds):
@@ -44,7 +45,7 @@ def write_vocabulary(workspace: Path, n_types: int = 20) -> str:
         rows.append(
             {
                 "data_type": i,
-                "code": SPECIAL[i] if i < len(SPECIAL) else f"LAB//{i:05d}",
+                "code": SPECIAL[i] if i < len(SPECIAL) else (codes or {}).get(i, f"LAB//{i:05d}"),
                 "value_kind": kind,
                 "n_rows": 0 if i < len(SPECIAL) else 1000 // (i + 1),
                 "n_subjects": 0 if i < len(SPECIAL) else 500,

@@ -71,6 +71,8 @@ class PackedBatch:
     """Triplets of these subjects that the windows left out."""
     layout: Layout | None = None
     """The tokens that the encoder works on, where the loader's thread has laid them out already."""
+    beside: Any = None
+    """What lies beside the documents, for the encoder's part of that name; None = nothing is looked at."""
 
     @property
     def n_tokens(self) -> int:

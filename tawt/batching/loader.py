@@ -36,10 +36,6 @@ from tawt.errors import DatasetError
 Made = TypeVar("Made")
 
 
-def _tensors(batch: HostBatch, number: int) -> Any:
-    return batch.tensors()
-
-
 class PackedLoader:
     """Batches of one split.
 
@@ -51,6 +47,7 @@ class PackedLoader:
         with_available: Whether batches have `available`.
         cutter: What training batches lose on their way to the model, so that what is left is packed; None = nothing.
         asked: Prediction times: documents hold what was known by then, one for each, instead of windows of the config.
+        beside: Finds what lies beside the documents of a batch; None = nothing is looked at.
 
     Raises:
         DatasetError: No subject of the split has a triplet, or none of those asked for by its prediction time.
@@ -66,6 +63,7 @@ class PackedLoader:
         with_available: bool = False,
         cutter: Cutter | None = None,
         asked: Asked | None = None,
+        beside: Callable[[HostBatch], Any] | None = None,
     ) -> None:
         self.split = split
         self.vocabulary = vocabulary
@@ -73,6 +71,7 @@ class PackedLoader:
         self.seed = seed
         self.with_available = with_available
         self.cutter = cutter or None
+        self.beside = beside
         self.subjects: Ints = np.flatnonzero(split.lengths)
         """Numbers of the subjects that have a document, in the split's order."""
         if not len(self.subjects):
@@ -136,7 +135,7 @@ class PackedLoader:
         return self._batch(passed, i)
 
     def stream(
-        self, start_step: int = 0, stride: int = 1, *, make: Callable[[HostBatch, int], Made] = _tensors
+        self, start_step: int = 0, stride: int = 1, *, make: Callable[[HostBatch, int], Made] | None = None
     ) -> Generator[Made, None, None]:
         """Yield batches `start_step, start_step + stride, ...` without end, made ahead by one thread.
 
@@ -151,6 +150,7 @@ class PackedLoader:
                 raises, the consumer gets.
         """
         with ThreadPoolExecutor(1, thread_name_prefix="tawt-loader") as planner:
+            made_into = make or self._tensors
 
             def batch(i: int) -> HostBatch:
                 made, (epoch, position) = self.batch(i), self.locate(i)
@@ -161,7 +161,7 @@ class PackedLoader:
                 return made
 
             try:
-                yield from self._ahead(count(start_step, stride), lambda i: make(batch(i), i))
+                yield from self._ahead(count(start_step, stride), lambda i: made_into(batch(i), i))
             finally:
                 planner.shutdown(cancel_futures=True)
                 self._planned = {}
@@ -174,7 +174,7 @@ class PackedLoader:
         return Pass(documents, plan, self._windows(documents, "last", 0))
 
     def sequential(
-        self, start: int = 0, stop: int | None = None, *, make: Callable[[HostBatch, int], Made] = _tensors
+        self, start: int = 0, stop: int | None = None, *, make: Callable[[HostBatch, int], Made] | None = None
     ) -> Generator[Made, None, None]:
         """Yield every subject once, its window `last`, in the split's order: for validation and embedding.
 
@@ -183,8 +183,8 @@ class PackedLoader:
             stop: Number of the batch before which to end; None = all.
             make: See `stream`.
         """
-        batches = self.in_order
-        return self._ahead(range(len(batches))[start:stop], lambda i: make(self._batch(batches, i), i))
+        batches, made_into = self.in_order, make or self._tensors
+        return self._ahead(range(len(batches))[start:stop], lambda i: made_into(self._batch(batches, i), i))
 
     def source(self, number: int) -> Source:
         """Return the rows of the shards that training batch `number` holds, for messages about it."""
@@ -194,6 +194,10 @@ class PackedLoader:
     def sequential_source(self, number: int) -> Source:
         """Return the rows of the shards that batch `number` of `sequential` holds."""
         return self._rows.source(*self.in_order[number])
+
+    def _tensors(self, batch: HostBatch, number: int) -> Any:
+        packed = batch.tensors()
+        return packed if self.beside is None else replace(packed, beside=self.beside(batch))
 
     def _batch(self, passed: Pass, i: int) -> HostBatch:
         if self.at is None:

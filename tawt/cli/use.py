@@ -132,6 +132,13 @@ def finetune(
     config: Annotated[str, typer.Option("--config", "-c", help="Name of a config, or a YAML file")] = "finetune",
     epochs: Annotated[float, typer.Option(help="Passes over the training labels", min=0.01)] = 8.0,
     kind: Kind = None,
+    fusion: Annotated[
+        str | None,
+        typer.Option(
+            help="Look at images and waveforms too, joined by: token, concat, attention, gate or late",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "auto",
     settings: Set = None,
     out: Annotated[
@@ -153,7 +160,7 @@ def finetune(
     with training_progress(again("--resume")) as report:
         result = run_finetune(
             workspace, task, run, mode=mode, config=config, epochs=epochs, kind=kind,  # type: ignore[arg-type]
-            device=device, settings=tuple(settings or ()), out=out, resume=resume, stale_ok=stale_ok, dry_run=dry_run,
-            report=report,
+            fusion=fusion, device=device, settings=tuple(settings or ()), out=out,  # type: ignore[arg-type]
+            resume=resume, stale_ok=stale_ok, dry_run=dry_run, report=report,
         )  # fmt: skip
     tell_training(result, workspace, device, stale_ok, dry_run, form, ("evaluate", task), kind)

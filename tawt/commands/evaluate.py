@@ -39,8 +39,9 @@ from tawt.files import digest, write_sealed, write_text
 from tawt.heads.kinds import KINDS
 from tawt.heads.labels import label_file, read_labels
 from tawt.pipeline.fresh import hold_fresh, hold_labels
-from tawt.runs.answer import LoadedTask, answer_all, learned_kind, load_task
+from tawt.runs.answer import LoadedTask, answer_all, load_task
 from tawt.runs.find import called, find_run
+from tawt.runs.learned import learned_kind
 from tawt.runs.load import same_vocabulary
 from tawt.seals import sha256_file
 from tawt.training.device import Compute, choose_compute

@@ -21,7 +21,7 @@ from tawt.heads.kinds import KINDS
 from tawt.heads.label_set import LabelSet
 from tawt.heads.task import TaskSpec
 from tawt.pipeline.workspace import open_workspace
-from tawt.runs.answer import read_task
+from tawt.runs.learned import read_task
 
 
 def inside(dataset: TripletDataset, split: str, labels: LabelSet) -> LabelSet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from tawt.commands.carried import place_for
 from tawt.commands.teach import names_of, teach
 from tawt.config.base import one_or_more
 from tawt.config.load import build, merge, overrides, read_yaml
+from tawt.config.modalities import Fusion
 from tawt.config.named import config_file
 from tawt.config.train import PretrainConfig
 from tawt.contracts.cells import few
@@ -23,6 +24,8 @@ from tawt.heads.label_set import LabelSet
 from tawt.heads.labels import label_file, read_labels
 from tawt.heads.statics import with_statics
 from tawt.heads.targets import Task, describe, make_task
+from tawt.modalities.contents import open_contents
+from tawt.modalities.encoders.made import KINDS
 from tawt.pipeline.fresh import hold_labels
 from tawt.runs.find import called, find_run
 from tawt.runs.load import Saved, read_saved
@@ -49,6 +52,7 @@ def finetune(
     config: str | Path = "finetune",
     epochs: float = 8.0,
     kind: str | None = None,
+    fusion: Fusion | None = None,
     device: str = "auto",
     settings: Sequence[str] = (),
     out: Path | None = None,
@@ -68,6 +72,7 @@ def finetune(
         config: Name of a config that comes with tawt, or a YAML file; `model` and `batching` are those of the run.
         epochs: Passes over the training labels.
         kind: What is asked, where the columns of the labels leave it open.
+        fusion: How images and waveforms of the workspace join the record; None = as config and run say.
         device: auto, cpu, cuda or cuda:N.
         settings: Overrides, as in `["train.lr=3e-4"]`.
         out: The run folder; default WORKSPACE/runs/RUN-TASK-MODE, where a run of another
@@ -99,7 +104,7 @@ def finetune(
             at = place_for(workspace, folder, tell, stale_ok, makes=world.first, dry_run=dry_run)
             world.wait(patient=True)
             dataset = open_dataset(at)
-            tree = _config(saved, config, mode, settings)
+            tree = _config(saved, config, mode, settings, {} if fusion is None else _looking(at, fusion))
             learns = tree.objective.label.self_training
             labels = read_labels(file, kind, unlabelled=learns.weight > 0)
             made = _task(labels, dataset, tree, tell)
@@ -111,7 +116,7 @@ def finetune(
             )
             again = command(
                 "finetune", task, workspace=workspace, run=run, mode=mode, config=config, epochs=epochs, kind=kind,
-                device=None if device == "auto" else device, set=list(one_or_more(settings)), out=out,
+                fusion=fusion, device=None if device == "auto" else device, set=list(one_or_more(settings)), out=out,
                 stale_ok=stale_ok, resume=True,
             )  # fmt: skip
             teacher = _teacher(folder, saved, made, dataset, tree, device) if learns.weight else None
@@ -145,14 +150,35 @@ def _teacher(
     return Teacher(config, names_of(config), made_of, says)
 
 
-def _config(saved: Saved, config: str | Path, mode: Mode, settings: Sequence[str]) -> PretrainConfig:
+def _looking(workspace: Path, fusion: Fusion) -> dict[str, Any]:
+    """Return what is looked at beside the records: all that the workspace has, joined in a way."""
+    if fusion not in get_args(Fusion):
+        ways = get_args(Fusion)
+        raise ConfigError(f"--fusion {fusion}", f"is none, expected one of {', '.join(ways)}", nearest(fusion, ways))
+    contents = open_contents(workspace)
+    codes = () if contents is None else contents.codes
+    found: dict[str, Any] = {
+        name: {} for name, one in KINDS.items() if any(code.startswith(one.prefix) for code in codes)
+    }
+    if not found:
+        prefixes = ", ".join(f"{one.prefix}..." for one in KINDS.values())
+        raise ConfigError(
+            f"--fusion {fusion}", f"finds no contents of events {prefixes} in {workspace}, expected some",
+            "ingest them (docs/guides/images.md), or leave it out",
+        )  # fmt: skip
+    return {"modalities": {**found, "fusion": {"how": fusion}}}
+
+
+def _config(
+    saved: Saved, config: str | Path, mode: Mode, settings: Sequence[str], looking: dict[str, Any]
+) -> PretrainConfig:
     """Return the run's model and windows, with what the config and the settings say of the rest."""
     path = config_file(config)
     given, places = read_yaml(path)
     own = saved.config.model_dump()
     plain = PretrainConfig().model_dump()
-    tree: dict[str, Any] = {**plain, "model": own["model"], "batching": own["batching"]}
-    tree = merge(tree, given)
+    tree: dict[str, Any] = {**plain, **{key: own[key] for key in ("model", "batching", "modalities")}}
+    tree = merge(merge(tree, given), looking)
     if mode == "probe":
         tree = merge(tree, {"train": {"keep_best": 0, "final": "last", "patience": 0}, "augment": plain["augment"]})
     label = {"weight": tree["objective"]["label"].get("weight") or 1.0, "trains": _TRAINS[mode]}

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tawt.arrays import Bools
-from tawt.batching.loader import PackedLoader
 from tawt.config.label import SelfTrainingConfig
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError
@@ -56,9 +55,7 @@ def teach(run: Path, task: Task, dataset: TripletDataset, config: SelfTrainingCo
 def _of_probe(run: Path, task: Task, dataset: TripletDataset, labelled: Bools, compute: Compute) -> Tensor:
     loaded = load_encoder(run)
     config = loaded.config
-    loader = PackedLoader(
-        dataset.split("train"), dataset.vocabulary, config.batching, config.train.seed, asked=task.asked
-    )
+    loader = loaded.loader(dataset.split("train"), task.asked)
     assert loader.at is not None, "its documents are of prediction times"
     row, targets = loader.at.row, task.targets
     vectors = embed_asked(loaded.encoder.to(compute.device), loader, compute)

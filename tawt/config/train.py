@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from tawt.config.augment import AugmentConfig
 from tawt.config.base import Conflict, Section
 from tawt.config.batching import BatchingConfig
+from tawt.config.modalities import ModalitiesConfig
 from tawt.config.model import ModelConfig
 from tawt.config.objective import ObjectiveConfig
 
@@ -99,6 +100,8 @@ class PretrainConfig(Section):
     """Windows and packing."""
     augment: AugmentConfig = AugmentConfig()
     """What happens to every training document before anything else is done with it."""
+    modalities: ModalitiesConfig = ModalitiesConfig()
+    """What is looked at beside the triplets: images, waveforms."""
     objective: ObjectiveConfig = ObjectiveConfig()
     """What the encoder learns from."""
     train: TrainConfig = TrainConfig()

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tawt.batching.batch import PackedBatch
 from tawt.config.label import LabelConfig
 from tawt.heads.kinds import answers
 from tawt.heads.task import TaskSpec
+from tawt.models.encoder import Encoder
 
 
 def beside(embedding: Tensor, facts: Tensor) -> Tensor:
@@ -51,6 +53,10 @@ class TaskHead(nn.Module):
             out = out + self.outer(functional.gelu(self.inner(x))).float()
         return out
 
-    def loss_sum(self, embedding: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-        """Return the loss of documents, summed: a float32 scalar. See `Answers.losses`."""
-        return self.answers.losses(self(embedding), truth, weight).sum()
+
+def answered(encoder: Encoder, head: TaskHead, embedding: Tensor, facts: Tensor, batch: PackedBatch) -> Tensor:
+    """Return a head's outputs `(d, k)` for the embeddings of a batch's documents, `(d, d_embedding)`, and facts."""
+    outputs: Tensor = head(beside(embedding, facts))
+    if encoder.beside is None or batch.beside is None:
+        return outputs
+    return encoder.beside.outputs(outputs, batch.beside)

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,23 @@ class Contents:
         row = np.arange(len(asking)) + np.repeat(start - (np.cumsum(n) - n), n)
         there = np.maximum(self.time[row], self.available[row]) <= np.asarray(until)[asking]
         return row[there], asking[there]
+
+    def without(self, share: float, seed: int = 0) -> Contents:
+        """Return the same, but for a share of the events, which have lost theirs; a larger one takes these, too."""
+        return self.rows_of(np.flatnonzero(np.random.default_rng(seed).random(len(self.subject_id)) >= share))
+
+    def shuffled(self, seed: int = 0) -> Contents:
+        """Return the same with contents dealt out anew among the events of each code: whose they are is lost."""
+        rng, content = np.random.default_rng(seed), self.content.copy()
+        for code in range(len(self.codes)):
+            own = np.flatnonzero(self.code == code)
+            content[own] = content[rng.permutation(own)]
+        return replace(self, content=content)
+
+    def rows_of(self, at: Ints) -> Contents:
+        """Return some of the events, ascending."""
+        names = "subject_id", "time", "available", "code", "content"
+        return replace(self, **{name: getattr(self, name)[at] for name in names})
 
 
 def open_contents(workspace: Path) -> Contents | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,25 @@ class Encoded:
     def of_triplets(self) -> Tensor:
         """Return the state of each triplet's token, `(n, d_model)`."""
         return self.layout.of_triplets(self.tokens)
+
+
+class BesideRecords(nn.Module):
+    """What lies beside records, and where it joins them; any of the three may leave things as they are.
+
+    `found` is `PackedBatch.beside`.
+    """
+
+    def added(self, found: Any) -> Added | None:
+        """Return what is added to values of triplets, before the blocks."""
+        raise NotImplementedError
+
+    def embedding(self, embedding: Tensor, found: Any) -> Tensor:
+        """`(d, d_embedding)` of documents -> the same with what lies beside them."""
+        raise NotImplementedError
+
+    def outputs(self, outputs: Tensor, found: Any) -> Tensor:
+        """`(d, n_outputs)` of a task's head -> the same with what lies beside the documents."""
+        raise NotImplementedError
 
 
 class FeedForward(nn.Module):
@@ -117,6 +137,8 @@ class Encoder(nn.Module):
         # on the device, where a captured graph finds them
         for name, grid in zip(("of_rotary", "of_cosine"), frequency_grids(config), strict=True):
             self.register_buffer(name, grid, persistent=False)
+        self.beside: BesideRecords | None = None
+        """How what lies beside records joins them; None = the encoder looks at nothing beside them."""
         self.kernel = ""
         self.static_step: int | None = None
         self.max_seqlen: int | None = None
@@ -177,19 +199,16 @@ class Encoder(nn.Module):
             "activation_checkpointing": kept,
         }
 
-    def forward(self, batch: PackedBatch, added: Added | None = None) -> Encoded:
+    def forward(self, batch: PackedBatch) -> Encoded:
         """Return the states of a batch's tokens."""
-        return self.closed(*self.opened(batch, added=added))
+        return self.closed(*self.opened(batch))
 
-    def opened(
-        self, batch: PackedBatch, told: Tensor | None = None, added: Added | None = None
-    ) -> tuple[Tensor, Tensor | None, Layout, Tensor]:
+    def opened(self, batch: PackedBatch, told: Tensor | None = None) -> tuple[Tensor, Tensor | None, Layout, Tensor]:
         """Go through the blocks.
 
         Args:
             batch: Documents.
             told: `(d, d_model)`, what is added to each token of a document; None = nothing.
-            added: Values that the batch does not hold; None = none.
 
         Returns:
             States `(t, d_model)`, what is still to be added to them, where they lie, and the encoding of each triplet's
@@ -198,6 +217,7 @@ class Encoder(nn.Module):
         layout = batch.layout
         if layout is None:
             layout = make_layout(batch, self.config.granularity, with_cls=self.config.with_cls)
+        added = None if self.beside is None or batch.beside is None else self.beside.added(batch.beside)
         x, values = (self._embed if self.training else _embedded)(self, batch, layout, added)
         x = x if told is None else x + take(told, layout.document).to(x.dtype)
         more: Tensor | None = None
@@ -214,12 +234,16 @@ class Encoder(nn.Module):
         tokens = encoded.tokens
         with torch.autocast(tokens.device.type, enabled=False):
             if isinstance(self.pooling, PerTypeReadout):
-                return self.pooling(tokens.float(), encoded.layout, encoded.values.float(), batch)
-            return self.pooling(tokens.float(), encoded.layout)
+                out = self.pooling(tokens.float(), encoded.layout, encoded.values.float(), batch)
+            else:
+                out = self.pooling(tokens.float(), encoded.layout)
+        if self.beside is None or batch.beside is None:
+            return out
+        return self.beside.embedding(out, batch.beside)
 
-    def embed(self, batch: PackedBatch, added: Added | None = None) -> Tensor:
+    def embed(self, batch: PackedBatch) -> Tensor:
         """Return one embedding per document of a batch, `(d, d_embedding)` float32."""
-        return self.readout(self(batch, added), batch)
+        return self.readout(self(batch), batch)
 
     def states(self, batch: PackedBatch) -> Tensor:
         """Return the state of each triplet of a batch, `(n, d_model)`."""

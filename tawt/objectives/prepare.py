@@ -25,6 +25,7 @@ from tawt.config.objective import MaskedConfig
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.heads.targets import Targets
+from tawt.modalities.fusion.beside import Finder
 from tawt.models.decoder.latent import normals
 from tawt.objectives import forecast, masked, next_event
 from tawt.objectives.baselines import Baselines, forecast_types
@@ -44,6 +45,7 @@ class Preparer:
         training: False draws with salts of validation and augments nothing, so that validations are comparable.
         blocks: Makes the block mask of FlexAttention from a layout, where that kernel is used.
         targets: What a task's head is to say at the prediction times of the batches; None = there is no task.
+        finder: Finds what lies beside the documents of a batch; None = nothing is looked at.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Preparer:
         training: bool,
         blocks: Callable[[Layout], Any] | None = None,
         targets: Targets | None = None,
+        finder: Finder | None = None,
     ) -> None:
         self.config = config
         self.vocabulary = vocabulary
@@ -61,6 +64,7 @@ class Preparer:
         self.training = training
         self.blocks = blocks
         self.targets = targets
+        self.finder = finder
         self.parts = weights(config.objective)
         self.cutter = make_cutter(config, training)
         self.losable = may_lose(vocabulary)
@@ -122,8 +126,9 @@ class Preparer:
             counts[LABEL] = int(label.weight.any(1).sum())
             baseline[LABEL] = float(at.cost[batch.asked].sum())
         packed = batch.tensors()
+        found = None if self.finder is None else self.finder(batch, *self._salts(number), training=self.training)
         return Example(
-            batch=replace(packed, layout=self._layout(packed)),
+            batch=replace(packed, layout=self._layout(packed), beside=found),
             masked=hidden,
             forecast=ahead,
             next=following,

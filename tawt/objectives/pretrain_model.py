@@ -15,9 +15,10 @@ from tawt.config.label import LabelConfig
 from tawt.config.latent import KL
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.heads.head import TaskHead, beside
+from tawt.heads.head import TaskHead, answered
 from tawt.heads.lora import add_low_rank
 from tawt.heads.task import TaskSpec
+from tawt.modalities.fusion.looking import joins_below, with_beside
 from tawt.models.decoder.heads import NextHeads
 from tawt.models.decoder.latent import Latent
 from tawt.models.encoder import Encoded, Encoder
@@ -73,11 +74,12 @@ class PretrainModel(nn.Module):
         self.parts = weights(config.objective)
         self.encoder = Encoder(config.model, vocabulary)
         self.heads = Heads(config, vocabulary, self.encoder.d_embedding, task)
+        with_beside(self.encoder, config, 0 if task is None else len(task.outputs))
         self.latent = Latent(config.objective.latent, vocabulary) if config.objective.latent.is_on else None
         self._after: Callable[..., Outputs] = _after
         self.reads_out = bool(self.parts.keys() & set(ON_EMBEDDING))
         for name, parameter in self.encoder.named_parameters():
-            if not self.reads_out and name.split(".")[0] not in _BELOW_READOUT:
+            if not self.reads_out and name.split(".")[0] not in (*_BELOW_READOUT, *joins_below(config)):
                 parameter.requires_grad_(False)
         self.frozen = LABEL in self.parts and config.objective.label.trains == "head"
         if LABEL in self.parts:
@@ -149,9 +151,8 @@ class PretrainModel(nn.Module):
             sums["summary"] = masked.summary_sum(heads, embedding, example.masked, objective.masked.value_loss)
         if example.label is not None:
             assert heads_of_task is not None
-            sums[LABEL] = heads_of_task.loss_sum(
-                beside(embedding, example.label.facts), example.label.truth, example.label.weight
-            )
+            outputs = answered(self.encoder, heads_of_task, embedding, example.label.facts, example.batch)
+            sums[LABEL] = heads_of_task.answers.losses(outputs, example.label.truth, example.label.weight).sum()
         if example.forecast is not None:
             sums |= forecast.loss_sums(heads, embedding, example.forecast, objective.forecast)
         return sums, heads.project(embedding) if "contrastive" in self.parts else None
@@ -168,6 +169,8 @@ def _hold_still(encoder: Encoder, config: LabelConfig) -> None:
     if config.trains == "full":
         return
     encoder.requires_grad_(False)
+    if encoder.beside is not None:
+        encoder.beside.requires_grad_(True)
     if config.trains == "lora":
         add_low_rank(encoder.blocks, config.lora_rank)
     for part in () if config.trains == "head" else (encoder.pooling, encoder.norm):

@@ -12,17 +12,15 @@ from numpy.typing import NDArray
 
 from tawt.batching.at_times import Asked
 from tawt.batching.batch import PackedBatch
-from tawt.batching.loader import PackedLoader
 from tawt.dataset.reader import Split
-from tawt.errors import CheckpointError, DatasetError, TrainingError
-from tawt.heads.head import TaskHead, beside
-from tawt.heads.kinds import KINDS
+from tawt.errors import DatasetError, TrainingError
+from tawt.heads.head import TaskHead, answered
 from tawt.heads.label_set import LabelSet
 from tawt.heads.statics import facts_at
-from tawt.heads.task import TASK, TaskSpec
-from tawt.readers import read_record
+from tawt.heads.task import TaskSpec
+from tawt.modalities.fusion.looking import Change
+from tawt.runs.learned import read_task
 from tawt.runs.load import LoadedEncoder, load_encoder
-from tawt.shell import command
 from tawt.training.checkpoint import load_weights
 from tawt.training.device import Compute
 
@@ -53,46 +51,23 @@ def load_task(run: Path) -> LoadedTask:
     return LoadedTask(loaded, spec, head.eval())
 
 
-def read_task(run: Path) -> TaskSpec:
-    """Return what a run was asked.
-
-    Raises:
-        CheckpointError: It learned no task, or what it was asked is not as it was written.
-    """
-    if not (run / TASK).is_file():
-        raise CheckpointError(
-            str(run), "has learned no task, expected a run of `tawt finetune`",
-            f"make one: `{command('finetune', 'TASK', workspace='WORKSPACE', run=run)}`",
-        )  # fmt: skip
-    again = "take it from a copy, or fine-tune again"
-    spec = read_record(run / TASK, TaskSpec, again, CheckpointError, sealed=True)
-    if spec.kind not in KINDS:
-        what = f"is of a kind that this version of tawt does not have, expected one of {', '.join(KINDS)}"
-        raise CheckpointError(str(run / TASK), what, "use the version that made it, or a newer one")
-    return spec
-
-
-def learned_kind(run: Path) -> str | None:
-    """Return what kind of task a run has learned; None = it learned none.
-
-    Raises:
-        CheckpointError: What it was asked is not as it was written.
-    """
-    return read_task(run).kind if (run / TASK).is_file() else None
-
-
 def answer_all(
-    task: LoadedTask, splits: Sequence[Split], labels: LabelSet, compute: Compute
+    task: LoadedTask, splits: Sequence[Split], labels: LabelSet, compute: Compute, changed: Change | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
     """Answer at the prediction times of several splits, as `answer` does of one."""
-    each = [answer(task, split, labels, compute) for split in splits]
+    each = [answer(task, split, labels, compute, changed=changed) for split in splits]
     rows, said = np.concatenate([one[0] for one in each]), np.concatenate([one[1] for one in each])
     order = np.argsort(rows)
     return rows[order], said[order], sum(one[2] for one in each)
 
 
 def answer(
-    task: LoadedTask, split: Split, labels: LabelSet, compute: Compute, tell: Callable[[int], None] | None = None
+    task: LoadedTask,
+    split: Split,
+    labels: LabelSet,
+    compute: Compute,
+    tell: Callable[[int], None] | None = None,
+    changed: Change | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
     """Answer at the prediction times of a label set.
 
@@ -102,6 +77,7 @@ def answer(
         labels: Their prediction times.
         compute: Device and precision.
         tell: Hears how many answers there are so far.
+        changed: What the run looks at in place of what lies beside records; None = that.
 
     Returns:
         The rows of `labels` that were answered, `(n,)` ascending; the answers `(n, k)`, as of `Answers.predict`; and
@@ -111,14 +87,14 @@ def answer(
         DatasetError: A data_type in the shard is not in the vocabulary.
         TrainingError: An answer is not finite.
     """
-    encoder, head, config = task.loaded.encoder, task.head, task.loaded.config
+    encoder, head = task.loaded.encoder, task.head
     encoder.to(compute.device)
     head.to(compute.device)
     own = np.flatnonzero(np.isin(labels.subject_id, split.subject_ids))
     told = np.tile(head.answers.predict(head.answers.start()[None]).numpy(), (len(labels), 1)).astype(np.float32)
     asked = Asked(labels.subject_id[own], labels.time[own])
     try:
-        loader = PackedLoader(split, task.loaded.vocabulary, config.batching, config.train.seed, asked=asked)
+        loader = task.loaded.loader(split, asked, changed)
     except DatasetError:
         if len(own) and split.n_triplets:  # of nobody anything was known
             return own, told[own], len(own)
@@ -131,8 +107,9 @@ def answer(
     batch: PackedBatch
     for batch in loader.sequential():
         with torch.inference_mode(), compute.autocast():
-            embedding = encoder.embed(batch.to(compute.device))
-            outputs = head(beside(embedding, told_facts[done : done + len(embedding)]))
+            batch = batch.to(compute.device)
+            embedding = encoder.embed(batch)
+            outputs = answered(encoder, head, embedding, told_facts[done : done + len(embedding)], batch)
         said = head.answers.predict(outputs.float()).cpu().numpy()
         if not np.isfinite(said).all():
             raise TrainingError(

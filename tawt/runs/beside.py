@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tawt.batching.loader import PackedLoader
 from tawt.chance import shuffled
 from tawt.dataset.reader import Split
 from tawt.errors import DatasetError
@@ -20,6 +19,7 @@ from tawt.heads.head import TaskHead
 from tawt.heads.label_set import LabelSet
 from tawt.heads.statics import with_facts
 from tawt.heads.targets import make_task
+from tawt.modalities.fusion.looking import with_beside
 from tawt.models.encoder import Encoder
 from tawt.runs.answer import LoadedTask, answer_all
 from tawt.training.device import Compute
@@ -33,7 +33,9 @@ def untrained(task: LoadedTask, seed: int) -> LoadedTask:
     """Return the run with weights that never learned; its head is to be probed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = Encoder(task.loaded.config.model, task.loaded.vocabulary).eval()
+        encoder = with_beside(
+            Encoder(task.loaded.config.model, task.loaded.vocabulary), task.loaded.config, len(task.spec.outputs)
+        ).eval()
     return replace(task, loaded=replace(task.loaded, encoder=encoder))
 
 
@@ -54,7 +56,7 @@ def probed(task: LoadedTask, train: Split, labels: LabelSet, compute: Compute, s
     made = with_facts(made, [train], task.loaded.vocabulary)
     head = TaskHead(task.loaded.encoder.d_embedding, task.spec, config.objective.label.model_copy(update={"hidden": 0}))
     try:
-        loader = PackedLoader(train, task.loaded.vocabulary, config.batching, config.train.seed, asked=made.asked)
+        loader = task.loaded.loader(train, made.asked)
     except DatasetError:
         return replace(task, head=head.eval())
     probe = fit_first(task.loaded.encoder.to(compute.device), loader, made, compute, seed)

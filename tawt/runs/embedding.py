@@ -53,9 +53,8 @@ class Embedding:
         """
         if not split.n_triplets or (asked is not None and not np.isin(asked.subject_id, split.subject_ids).any()):
             return None
-        config = self.loaded.config
         try:
-            return PackedLoader(split, self.loaded.vocabulary, config.batching, config.train.seed, asked=asked)
+            return self.loaded.loader(split, asked)
         except DatasetError:
             if asked is None:
                 raise

@@ -10,20 +10,26 @@ from typing import Any
 
 from torch import Tensor
 
+from tawt.batching.at_times import Asked
+from tawt.batching.loader import PackedLoader
 from tawt.config.base import Section
 from tawt.config.load import build, load
 from tawt.config.train import PretrainConfig
 from tawt.contracts.dataset import VOCABULARY
 from tawt.contracts.run import read_unfinished
+from tawt.dataset.reader import Split
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import CheckpointError, DatasetError
 from tawt.heads.lora import is_update, merged, plain_name
+from tawt.heads.task import TASK
+from tawt.modalities.fusion.looking import Change, look_beside, with_beside
 from tawt.models.decoder.heads import NextHeads
 from tawt.models.decoder.latent import Latent
 from tawt.models.encoder import Encoder
 from tawt.objectives.pretrain_model import PretrainModel
 from tawt.readers import hold_seal, read_map, read_record
 from tawt.runs.find import flat, no_run, workspace_of
+from tawt.runs.learned import read_task
 from tawt.seals import LIST, UNFINISHED, hold, listed_files
 from tawt.shell import command
 from tawt.training.checkpoint import ANOTHER, WEIGHTS, latest_checkpoint, load_weights, read_tensors
@@ -68,6 +74,25 @@ class LoadedEncoder(Saved):
     encoder: Encoder
     """In eval mode, on CPU."""
 
+    def loader(self, split: Split, asked: Asked | None = None, changed: Change | None = None) -> PackedLoader:
+        """Return the documents of a split, with what the encoder looks at beside them.
+
+        Args:
+            split: Of a workspace with the run's vocabulary.
+            asked: Prediction times; None = records as they end.
+            changed: What is looked at in place of what lies beside records; None = that.
+
+        Raises:
+            CheckpointError: A modality gives something that is no number.
+            DatasetError: There is no document, or contents are not as they were written.
+        """
+        device = next(self.encoder.parameters()).device
+        looking = look_beside(self.encoder, split.folder.parent.parent, device, changed=changed)
+        return PackedLoader(
+            split, self.vocabulary, self.config.batching, self.config.train.seed, asked=asked,
+            beside=None if looking is None else looking.finder(split, self.vocabulary),
+        )  # fmt: skip
+
 
 def load_encoder(run: Path) -> LoadedEncoder:
     """Load the encoder of a run folder, finished or not, or of one that `TawtModel.save_pretrained` wrote.
@@ -79,7 +104,8 @@ def load_encoder(run: Path) -> LoadedEncoder:
         DatasetError: Its vocabulary cannot be read.
     """
     saved = read_saved(run)
-    encoder = Encoder(saved.config.model, saved.vocabulary)
+    n_outputs = len(read_task(run).outputs) if (run / TASK).is_file() else 0
+    encoder = with_beside(Encoder(saved.config.model, saved.vocabulary), saved.config, n_outputs)
     load_weights(encoder, saved.weights, prefix="encoder.")
     return LoadedEncoder(saved.config, saved.vocabulary, saved.weights, encoder.eval())
 
@@ -194,7 +220,7 @@ def start_from(saved: Saved, model: PretrainModel, config: PretrainConfig) -> st
     fits = {name for name, p in own.items() if name in tensors and tensors[name].shape == p.shape}
     of_encoder = [name for name in own if name.startswith("encoder.") and not is_update(name)]
     more = _more_of_time(model, tensors)
-    spared = ("encoder.pooling.", *more.values())
+    spared = ("encoder.pooling.", "encoder.beside.", *more.values())
     was, now = (flat(c.model_dump(mode="json")["model"], "model.") for c in (saved.config, config))
     other = [key for key in now if was.get(key) != now[key] and key != "model.kernel"]
     if lacking := [name for name in of_encoder if not name.startswith(spared) and name not in fits]:

@@ -99,6 +99,7 @@ def choose_replay(config: PretrainConfig, world: World, kernel: str, compiled: b
         f"of `{kernel}`, what comes from the host differs from batch to batch": kernel != "fused",
         "gradients are exchanged between processes": world.several,
         "the contrastive loss goes over several batches": bool(config.objective.contrastive.weight),
+        "of what lies beside records there is more or less in each step": config.modalities.is_on,
         "what reads a latent follows each batch's documents": config.objective.latent.is_on,
         "random numbers are drawn again in the backward pass": config.train.activation_checkpointing,
     }

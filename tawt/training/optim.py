@@ -25,9 +25,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig, encoder_rate: float = 
     Source: Loshchilov and Hutter, Decoupled weight decay regularization, 2019.
     """
     maps = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear | PerTypeReadout)}
-    slow = (
-        {id(p) for name, p in model.named_parameters() if name.startswith("encoder.")} if encoder_rate != 1 else set()
-    )
+    slow = {id(p) for name, p in model.named_parameters() if _is_pretrained(name)} if encoder_rate != 1 else set()
     groups = []
     for decays in (True, False):
         for share, of_encoder in ((1.0, False), (encoder_rate, True)):
@@ -36,6 +34,10 @@ def make_optimizer(model: nn.Module, config: TrainConfig, encoder_rate: float = 
                 decay = config.weight_decay if decays else 0.0
                 groups.append({"params": params, "weight_decay": decay, SHARE: share})
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+
+
+def _is_pretrained(name: str) -> bool:
+    return name.startswith("encoder.") and not name.startswith("encoder.beside.")
 
 
 def warmup_steps(config: TrainConfig) -> int:

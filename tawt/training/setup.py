@@ -21,6 +21,8 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import ConfigError
 from tawt.files import digest
 from tawt.heads.targets import Task
+from tawt.modalities.fusion.beside import Finder
+from tawt.modalities.fusion.looking import Looking, look_beside
 from tawt.models.attention import block_mask, choose_kernel
 from tawt.models.attention.blocks import whole_steps
 from tawt.objectives.baselines import SAMPLE_BATCHES, Baselines, count_baselines
@@ -84,6 +86,8 @@ class Setup:
     """Whether forward and backward are replayed as CUDA graphs, and why."""
     task: Task | None
     """What is learned from labels; None = the run pretrains."""
+    looking: Looking | None
+    """What is looked at beside the records; None = nothing."""
     stale: str | None
     """Why the dataset is older than what it was made from, where that is no hindrance; None where it is not."""
 
@@ -121,7 +125,7 @@ class Setup:
         return CheckpointState(
             config=comparable(self.config),
             vocabulary=self.vocabulary.sha256,
-            dataset=_made_of(self.splits, self.task),
+            dataset=_made_of(self.splits, self.task, self.looking),
             seed=self.config.train.seed,
             threads=self.compute.threads,
             precision=self.compute.precision,
@@ -175,7 +179,9 @@ def set_up(
     vocabulary, train = dataset.vocabulary, dataset.split("train")
     tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
     splits = tuple(split for split in (train, tuning) if split is not None)
-    known = vocabulary.sha256, _made_of(splits, task)
+    model = build_model(config, vocabulary, config.train.seed, None if task is None else task.spec)
+    looking = look_beside(model.encoder, dataset.folder.parent, needed=True)
+    known = vocabulary.sha256, _made_of(splits, task, looking)
     checkpoint = starting_point(run, resume, config, *known, report, workspace, resume_command)
     if resume:
         refuse_other_start(run, init, checkpoint)
@@ -184,10 +190,11 @@ def set_up(
     compiled = choose_compile(config, compute, world, kernel[0])
     static = static_step(config, kernel[0]) if compiled[0] or kernel[0] == "flex" else None
     hold_weights(run, least_parameters(config, vocabulary), compute.device, 4 if world.several else 16)
-    loader = _loader(train, vocabulary, config, True, task)
+    finder = None if looking is None else looking.finder(train, vocabulary)
+    loader = _loader(train, vocabulary, config, True, task, finder)
     sample = (loader.batch(number) for number in range(SAMPLE_BATCHES))
-    validation = _tuning(tuning, vocabulary, config, report, task)
-    model = build_model(config, vocabulary, config.train.seed, None if task is None else task.spec)
+    tuned = None if looking is None or tuning is None else looking.finder(tuning, vocabulary)
+    validation = _tuning(tuning, vocabulary, config, report, task, tuned)
     targets = None if task is None else task.targets
     per_step = batches_per_step(config, world.size, checkpoint)
     baselines = count_baselines(train.shards, vocabulary, config.objective, sample, people=train.people)
@@ -208,8 +215,8 @@ def set_up(
         tuning=validation,
         baselines=baselines,
         prepare=(
-            Preparer(config, vocabulary, baselines, True, mask, targets),
-            Preparer(config, vocabulary, baselines, False, mask, targets),
+            Preparer(config, vocabulary, baselines, True, mask, targets, finder),
+            Preparer(config, vocabulary, baselines, False, mask, targets, tuned),
         ),
         model=model,
         batches_per_step=per_step,
@@ -218,13 +225,15 @@ def set_up(
         static=static,
         replayed=choose_replay(config, world, kernel[0], compiled[0]),
         task=task,
+        looking=looking,
         stale=stale,
     )
 
 
-def _made_of(splits: tuple[Split, ...], task: Task | None) -> str:
+def _made_of(splits: tuple[Split, ...], task: Task | None, looking: Looking | None) -> str:
     """Return a hash of all that steps are made of."""
     made = fingerprint_of(splits)
+    made = made if looking is None else digest([made, looking.fingerprint()])
     return made if task is None else digest([made, task.spec.model_dump(mode="json")])
 
 
@@ -259,11 +268,16 @@ def _shapes(config: PretrainConfig, compute: Compute, vocabulary: Vocabulary) ->
 
 
 def _tuning(
-    split: Split | None, vocabulary: Vocabulary, config: PretrainConfig, report: Report, task: Task | None
+    split: Split | None,
+    vocabulary: Vocabulary,
+    config: PretrainConfig,
+    report: Report,
+    task: Task | None,
+    finder: Finder | None,
 ) -> PackedLoader | None:
     asked = split is not None and (task is None or np.isin(task.asked.subject_id, split.subject_ids).any())
     if split is not None and split.n_triplets and asked:
-        return _loader(split, vocabulary, config, False, task)
+        return _loader(split, vocabulary, config, False, task, finder)
     nobody = "there is no tuning subject" if task is None or split is None else "no tuning subject has a label"
     if config.train.final != "last":
         raise ConfigError(
@@ -275,7 +289,12 @@ def _tuning(
 
 
 def _loader(
-    split: Split, vocabulary: Vocabulary, config: PretrainConfig, training: bool, task: Task | None
+    split: Split,
+    vocabulary: Vocabulary,
+    config: PretrainConfig,
+    training: bool,
+    task: Task | None,
+    finder: Finder | None,
 ) -> PackedLoader:
     # cutting asks when a record could be read
     return PackedLoader(
@@ -283,6 +302,7 @@ def _loader(
         with_available=bool(config.objective.forecast.weight),
         cutter=make_cutter(config, True) if training else None,
         asked=None if task is None else task.asked,
+        beside=finder,
     )  # fmt: skip
 
 

@@ -16,6 +16,8 @@ from tawt.modalities.encoders.modality import Modality
 from tawt.modalities.encoders.waveform import Waveform
 from tawt.readers import reading
 
+KINDS: dict[str, type[Modality]] = {"image": Image, "waveform": Waveform}
+"""Modalities, by their section of the config."""
 ENCODER = "encoder"
 """Metadata of a file of weights: what they are the weights of."""
 

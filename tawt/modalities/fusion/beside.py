@@ -66,6 +66,7 @@ class Finder:
         modalities: What is looked at; other contents are passed over.
         encoded: One of each modality: `(c, d_embedding)` embeddings of all contents by their number, or None, where
             contents are to be encoded in the step.
+        dropout: Chance of a document in training to lose all contents of a modality.
     """
 
     def __init__(
@@ -76,8 +77,9 @@ class Finder:
         codes: Sequence[str],
         modalities: Sequence[Modality],
         encoded: Sequence[NDArray[np.float32] | None],
+        dropout: float = 0.0,
     ) -> None:
-        self.contents, self.modalities, self.encoded = contents, modalities, encoded
+        self.contents, self.modalities, self.encoded, self.dropout = contents, modalities, encoded, dropout
         order = np.argsort(subject_id, kind="stable")
         self._subjects, self._origins = subject_id[order], origin[order]
         numbers = {code: number for number, code in enumerate(codes)}
@@ -86,22 +88,21 @@ class Finder:
         self._modality = np.array(of_code, dtype=np.int64)
         self._word = np.array([int(one[:16], 16) for one in contents.sha256], dtype=np.uint64)
 
-    def __call__(self, batch: HostBatch, *salts: int, training: bool, dropout: float = 0.0) -> Beside:
+    def __call__(self, batch: HostBatch, *salts: int, training: bool = False) -> Beside:
         """Return what lies beside a batch.
 
         Args:
             batch: As the model may see it: with all that is hidden and cut off.
             salts: What draws are for: seed, number of the batch.
             training: Whether inputs are augmented, and documents lose contents.
-            dropout: Chance of a document to lose all contents of a modality.
         """
         began = batch.origin - self._origins[np.searchsorted(self._subjects, batch.subject_id)]
         row, document = self.contents.of(batch.subject_id, batch.end + began)
         modality = self._modality[self.contents.code[row]]
         kept = modality >= 0
-        if training and dropout:
+        if training and self.dropout:
             words = batch.words(CONTENTS, _DROPOUT, *salts)[document]
-            kept &= uniform(draw(words + modality.astype(np.uint64))) >= dropout
+            kept &= uniform(draw(words + modality.astype(np.uint64))) >= self.dropout
         row, document, modality = row[kept], document[kept], modality[kept]
         time, content = self.contents.time[row], self.contents.content[row]
         age = np.where(time == NO_TIME, 0, batch.end[document] + began[document] - time) / US_PER_HOUR

@@ -12,9 +12,10 @@ from tawt.modalities.encoders.modality import Modality
 from tawt.modalities.fusion.beside import Beside
 from tawt.modalities.fusion.ways import WAYS, Way
 from tawt.models.embeddings import Added
+from tawt.models.encoder import BesideRecords
 
 
-class Fused(nn.Module):
+class Fused(BesideRecords):
     """Contents beside a batch -> what joins the record, at the one place where `config.how` says.
 
     It draws nothing from torch's random state, and takes any number of contents, none too: each parameter has a
@@ -32,7 +33,8 @@ class Fused(nn.Module):
         self, config: FusionConfig, modalities: Sequence[Modality], d_model: int, d_embedding: int, n_outputs: int = 0
     ) -> None:
         super().__init__()
-        self.how = config.how
+        self.how, self.dropout = config.how, config.dropout
+        self._looked_at = (tuple(modalities),)  # within a tuple: of frozen ones no weights are the run's own
         self.d_content = config.d_content
         self.modalities = nn.ModuleList(nn.Identity() if one.frozen else one for one in modalities)
         self.norms = nn.ModuleList(nn.LayerNorm(one.d_embedding) for one in modalities)
@@ -48,6 +50,11 @@ class Fused(nn.Module):
             assert width, "late adds to the outputs of a task"
             self.way = WAYS[config.how](config, width, len(modalities))
 
+    @property
+    def looked_at(self) -> tuple[Modality, ...]:
+        """The modalities."""
+        return self._looked_at[0]
+
     def contents(self, found: Beside) -> Tensor:
         """Encode what lies beside a batch: `(m, d_content)` float32, one row for each content."""
         out = torch.zeros(len(found.document), self.d_content, device=found.document.device)
@@ -57,21 +64,21 @@ class Fused(nn.Module):
                 out = out.index_copy(0, inputs.at, side(norm(encoded.float())))
         return out
 
-    def added(self, contents: Tensor, found: Beside) -> Added | None:
-        """Return the values of triplets, for `Encoder.opened`; None where contents join elsewhere."""
+    def added(self, found: Beside) -> Added | None:
+        """Return the values of triplets; None where contents join elsewhere."""
         if self.to_value is None:
             return None
-        return Added(found.triplet, self.to_value(contents).index_select(0, found.seen))
+        return Added(found.triplet, self.to_value(self.contents(found)).index_select(0, found.seen))
 
-    def embedding(self, embedding: Tensor, contents: Tensor, found: Beside) -> Tensor:
+    def embedding(self, embedding: Tensor, found: Beside) -> Tensor:
         """Return embeddings of documents `(d, d_embedding)` with contents in them, if that is where they join."""
-        return embedding if self.way is None or self.how == "late" else self._joined(embedding, contents, found)
+        return embedding if self.way is None or self.how == "late" else self._joined(embedding, found)
 
-    def outputs(self, outputs: Tensor, contents: Tensor, found: Beside) -> Tensor:
+    def outputs(self, outputs: Tensor, found: Beside) -> Tensor:
         """Return a head's outputs `(d, n_outputs)` with those of contents added, if that is where they join."""
-        return self._joined(outputs, contents, found) if self.how == "late" else outputs
+        return self._joined(outputs, found) if self.how == "late" else outputs
 
-    def _joined(self, rows: Tensor, contents: Tensor, found: Beside) -> Tensor:
+    def _joined(self, rows: Tensor, found: Beside) -> Tensor:
         assert self.way is not None
         with torch.autocast(rows.device.type, enabled=False):
-            return self.way(rows.float(), contents, found)
+            return self.way(rows.float(), self.contents(found), found)

@@ -1,0 +1,146 @@
+"""What a run looks at beside the records of a workspace, and the part of its encoder that does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tawt.config.modalities import ModalitiesConfig
+from tawt.config.train import PretrainConfig
+from tawt.dataset.reader import Split
+from tawt.dataset.vocabulary import Vocabulary
+from tawt.errors import ConfigError
+from tawt.files import digest
+from tawt.modalities.contents import Contents, open_contents
+from tawt.modalities.encoders.cache import encode_once
+from tawt.modalities.encoders.made import make_modalities
+from tawt.modalities.encoders.modality import Modality
+from tawt.modalities.fusion.beside import Finder, modality_of
+from tawt.modalities.fusion.fused import Fused
+from tawt.models.encoder import Encoder
+from tawt.shell import command
+
+Change = Callable[[Contents], Contents]
+CACHE = "content_embeddings"
+"""Folder of a workspace: what frozen encoders said of its contents."""
+
+
+@dataclass(frozen=True, eq=False)
+class Looking:
+    """Contents of a workspace as a run looks at them."""
+
+    contents: Contents
+    """All of them, or what is left of them."""
+    modalities: tuple[Modality, ...]
+    """What is looked at."""
+    encoded: tuple[NDArray[np.float32] | None, ...]
+    """Embeddings of all contents by frozen modalities; None of those that learn."""
+    dropout: float
+    """Chance of a document in training to lose all contents of a modality."""
+
+    def finder(self, split: Split, vocabulary: Vocabulary) -> Finder:
+        """Return what finds contents for batches of a split."""
+        return Finder(
+            self.contents, split.subject_ids, split.origins, vocabulary.codes, self.modalities, self.encoded,
+            self.dropout,
+        )  # fmt: skip
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that may be looked at."""
+        c = self.contents
+        told = [array.tobytes().hex() for array in (c.subject_id, c.time, c.available, c.code, c.content)]
+        return digest([*c.codes, *c.sha256, *told])
+
+
+def look_beside(
+    encoder: Encoder,
+    workspace: Path,
+    device: torch.device | str = "cpu",
+    *,
+    needed: bool = False,
+    changed: Change | None = None,
+) -> Looking | None:
+    """Return what an encoder looks at in a workspace; None where it looks at nothing, or there is nothing.
+
+    Args:
+        encoder: Of a run.
+        workspace: Whose records it reads.
+        device: Where frozen modalities encode what nobody encoded before.
+        needed: Whether there must be something.
+        changed: What is looked at in place of the contents; None = they.
+
+    Raises:
+        CheckpointError: A frozen modality gives something that is no number.
+        ConfigError: There must be something, and is not.
+        DatasetError: Contents are not as they were written.
+    """
+    if not isinstance(encoder.beside, Fused):
+        return None
+    modalities, contents = encoder.beside.looked_at, open_contents(workspace)
+    if contents is None or not any(modality_of(code, modalities) >= 0 for code in contents.codes):
+        if needed:
+            prefixes = ", ".join(f"{one.prefix}..." for one in modalities)
+            raise ConfigError(
+                "modalities", f"looks at contents of events {prefixes}, of which {workspace} has none, expected some",
+                f"`{command('ingest', 'RAW', workspace=workspace)}` with a pipeline that has them; or leave it out",
+            )  # fmt: skip
+        return None
+    contents = contents if changed is None else changed(contents)
+    encoded = tuple(_encoded(one, contents, modalities, workspace, device) for one in modalities)
+    return Looking(contents, modalities, encoded, encoder.beside.dropout)
+
+
+def _encoded(
+    modality: Modality, contents: Contents, modalities: Sequence[Modality], workspace: Path, device: torch.device | str
+) -> NDArray[np.float32] | None:
+    if not modality.frozen:
+        return None
+    out = np.zeros((len(contents.sha256), modality.d_embedding), dtype=np.float32)
+    of_code = np.array([modality_of(code, modalities) for code in contents.codes])
+    own = np.unique(contents.content[of_code[contents.code] == modalities.index(modality)])
+    kept = encode_once(
+        modality, [contents.sha256[i] for i in own], lambda i: contents.array(int(own[i])), workspace / CACHE, device
+    )  # fmt: skip
+    out[own] = kept.embeddings
+    return out
+
+
+def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0) -> Encoder:
+    """Give an encoder the part that looks beside records, if its config has one; torch's random state stays as it was.
+
+    Args:
+        encoder: Of the config.
+        config: Of the run.
+        n_outputs: Outputs of the task's head.
+
+    Raises:
+        CheckpointError: Weights of a modality are absent, broken or of another shape.
+        ConfigError: They want a package that is not there, or contents join where there is nothing to join.
+    """
+    if not config.modalities.is_on:
+        return encoder
+    _hold(config.modalities, n_outputs)
+    modalities = make_modalities(config.modalities, config.train.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)
+        fusion = config.modalities.fusion
+        encoder.beside = Fused(fusion, modalities, config.model.d_model, encoder.d_embedding, n_outputs)
+    return encoder
+
+
+def joins_below(config: PretrainConfig) -> tuple[str, ...]:
+    """Return the encoder's part that looks beside records, where it joins them before the readout."""
+    return ("beside",) if config.modalities.fusion.how == "token" else ()
+
+
+def _hold(config: ModalitiesConfig, n_outputs: int) -> None:
+    if config.fusion.how == "late" and not n_outputs:
+        raise ConfigError(
+            "modalities.fusion.how", "is `late`, which adds to a task's outputs, and there is none, expected another",
+            "use `--set modalities.fusion.how=token`",
+        )  # fmt: skip

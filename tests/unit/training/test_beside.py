@@ -1,0 +1,126 @@
+"""Images beside the record, from shards to answers: learned where they matter, never seen before they could be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file
+
+from tawt.commands.finetune import finetune
+from tawt.commands.pretrain import pretrain
+from tawt.dataset.reader import open_dataset
+from tawt.heads.labels import read_labels
+from tawt.modalities.contents import content_hash, write_events, writing_arrays
+from tawt.runs.answer import answer, load_task
+from tawt.training.device import choose_compute
+
+HOUR = 3_600_000_000
+QUICK = ("train.threads=1", "modalities.image.size=16", "modalities.image.cnn.n_stages=2", "modalities.image.cnn.width=8",
+         "modalities.image.d_embedding=16", "modalities.fusion.d_content=16")  # fmt: skip
+MODEL = ("model.d_model=16", "model.n_layers=1", "model.n_heads=2", "model.d_ffn=16", "train.max_steps=2",
+         "train.threads=1", "batching.tokens_per_batch=2048")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory, shards):
+    """360 subjects, four in five with an image: bright or dark, which is the label; and one of each that came too late."""
+    workspace = tmp_path_factory.mktemp("seen")
+    rng, rows, labels, arrays, entries = np.random.default_rng(3), [], [], {}, {}
+    for split, n, first in (("train", 200, 0), ("tuning", 40, 200), ("held_out", 120, 240)):
+        columns, index = shards.invent(rng, first + np.arange(n), np.full(n, 12), np.full(n, 2))
+        for name, value in {"data_type": 5, "value": 0, "value_token": 0, "value_status": shards.NONE}.items():
+            columns[name][11::12] = value
+        columns = shards.in_order(columns, index)
+        entries[split] = [shards.write_shard(workspace / "dataset" / split, "00000", columns, index)]
+        for subject, start, origin in zip(index["subject_id"], index["start"], index["origin"], strict=True):
+            end = int(columns["timestamp"][start : start + 12].max()) + HOUR
+            bright, there = bool(rng.random() < 0.5), rng.random() < 0.8
+            # what comes later says the contrary
+            for light, when in ((bright, end - HOUR), (not bright, end + 1)):
+                array = rng.integers(0, 60, (12, 9, 1), np.uint8) + np.uint8(120 * light)
+                arrays[content_hash(array)] = array
+                if there:
+                    rows.append((int(subject), end - HOUR, when, "IMAGE//cxr", content_hash(array)))
+            labels.append((int(subject), int(origin) + end, bright, there))
+    shards.write_manifest(workspace, shards.write_vocabulary(workspace, codes={5: "IMAGE//cxr"}), entries)
+    with writing_arrays(workspace / "contents" / "0.arrow") as add:
+        for sha256, array in arrays.items():
+            add(sha256, array)
+    write_events(
+        workspace / "content_events" / "content_events.parquet",
+        pa.table([list(x) for x in zip(*rows, strict=True)],
+                 ("subject_id", "time", "available_time", "code", "sha256")),
+    )  # fmt: skip
+    (workspace / "labels" / "bright").mkdir(parents=True)
+    columns = list(zip(*labels, strict=True))
+    pq.write_table(
+        pa.table({"subject_id": columns[0], "prediction_time": pa.array(columns[1], pa.timestamp("us")),
+                  "boolean_value": columns[2]}),
+        workspace / "labels" / "bright.parquet",
+    )  # fmt: skip
+    pretrain(workspace, "pretrain_demo", out=workspace / "runs" / "base", device="cpu", settings=MODEL)
+    return workspace, dict(zip(columns[0], columns[3], strict=True))
+
+
+def told(workspace, run, **changes):
+    """Answers of held_out, their truth and subjects; `changes` to how contents are looked at."""
+    task, split = load_task(run), open_dataset(workspace).split("held_out")
+    labels = read_labels(workspace / "labels" / "bright.parquet")
+    rows, said, _ = answer(task, split, labels, choose_compute("cpu", "fp32", 1), **changes)
+    return said[:, -1], labels.value[rows].reshape(-1).astype(bool), labels.subject_id[rows]
+
+
+def auroc(said, truth):
+    return (said[truth][:, None] > said[~truth]).mean() + (said[truth][:, None] == said[~truth]).mean() / 2
+
+
+def tuned(workspace, how, *settings):
+    """A run that learned the label."""
+    return finetune(workspace, workspace / "labels" / "bright.parquet", "base", fusion=how, epochs=6, device="cpu",
+                    settings=(*QUICK, *settings), out=workspace / "runs" / f"{how}{len(settings)}").run  # fmt: skip
+
+
+def test_what_images_say_is_learned_and_what_comes_later_is_not_seen(seen):
+    """Of those with an image the label is told; dealt out anew, images tell nothing. What could be read a moment after the
+    prediction time says the contrary: answers are the same to the bit without it. Where no image is left, each answer is
+    that of the record alone."""
+    workspace, has = seen
+    run = tuned(workspace, "concat", "train.lr=2e-2")
+    said, truth, subject = told(workspace, run)
+    there = np.array([has[s] for s in subject])
+    assert auroc(said[there], truth[there]) > 0.95 and (~there).sum() > 10
+    shuffled, *_ = told(workspace, run, changed=lambda contents: contents.shuffled(1))
+    assert auroc(shuffled[there], truth[there]) < 0.75
+    later = []
+
+    def in_time(contents):
+        own = contents.available == contents.time
+        later.append(int((~own).sum()))
+        return contents.rows_of(np.flatnonzero(own))
+
+    assert np.array_equal(told(workspace, run, changed=in_time)[0], said) and later[0] > 100
+    none, *_ = told(workspace, run, changed=lambda contents: contents.without(1))
+    assert np.array_equal(none[~there], said[~there]) and not np.array_equal(none[there], said[there])
+    half, *_ = told(workspace, run, changed=lambda contents: contents.without(0.5))
+    lost = half[there] == none[there]
+    assert 0.3 < lost.mean() < 0.7 and np.array_equal(half[there][~lost], said[there][~lost])
+    (workspace / "content_events").rename(workspace / "elsewhere")
+    try:
+        assert np.array_equal(told(workspace, run)[0], none)
+    finally:
+        (workspace / "elsewhere").rename(workspace / "content_events")
+
+
+@pytest.mark.parametrize("how", ["token", "attention", "gate", "late"])
+def test_each_way_of_joining_trains_and_answers(seen, how):
+    """A step changes what joins and what encodes; answers with images differ from those without."""
+    workspace, has = seen
+    run = tuned(workspace, how, "train.lr=1e-2", "train.max_steps=4", "objective.label.start=prior")
+    moved = {name for name, weight in load_file(run / "model.safetensors").items() if name.startswith("encoder.beside")}
+    assert any(".modalities.0." in name for name in moved)
+    said, _, subject = told(workspace, run)
+    none, *_ = told(workspace, run, changed=lambda contents: contents.without(1))
+    there = np.array([has[s] for s in subject])
+    assert np.array_equal(said[~there], none[~there]) and (said[there] != none[there]).mean() > 0.9
