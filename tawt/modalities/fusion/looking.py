@@ -19,8 +19,8 @@ from tawt.files import digest
 from tawt.modalities.contents import Contents, open_contents
 from tawt.modalities.encoders.cache import encode_once
 from tawt.modalities.encoders.made import make_modalities
-from tawt.modalities.encoders.modality import Modality
-from tawt.modalities.fusion.beside import Finder, modality_of
+from tawt.modalities.encoders.modality import Modality, modality_of
+from tawt.modalities.fusion.beside import Finder
 from tawt.modalities.fusion.fused import Fused
 from tawt.models.encoder import Encoder
 from tawt.shell import command

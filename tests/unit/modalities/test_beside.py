@@ -107,19 +107,19 @@ def test_inputs_are_of_the_contents_they_stand_for(beds) -> None:
 
 def test_what_is_drawn_hangs_on_the_document_alone(beds) -> None:
     """Dropout and augmentation are the same in any batch and at any state of torch, and others with another seed."""
-    batch, finder = beds.batch, beds.finder()
+    batch, finder = beds.batch, beds.finder(dropout=0.5)
     torch.manual_seed(1)
-    found = finder(batch, 3, 7, training=True, dropout=0.5)
+    found = finder(batch, 3, 7, training=True)
     state = torch.get_rng_state()
-    few = finder(batch.first(5), 3, 7, training=True, dropout=0.5)
+    few = finder(batch.first(5), 3, 7, training=True)
     assert torch.equal(torch.get_rng_state(), state)
     own = found.document < 5
     assert torch.equal(few.content, found.content[own]) and len(few.content) > 0
     of_few = [data for at, data in zip(found.inputs[0].at, found.inputs[0].data, strict=True) if own[at]]
     assert torch.equal(few.inputs[0].data, torch.stack(of_few))
-    other = finder(batch, 4, 7, training=True, dropout=0.5)
+    other = finder(batch, 4, 7, training=True)
     assert not torch.equal(other.content, found.content)
-    plain = finder(batch, 3, 7, training=False, dropout=0.5)
+    plain = finder(batch, 3, 7, training=False)
     assert len(plain.content) == len(by_hand(beds, batch))
     assert not torch.equal(found.inputs[0].data[0], plain.inputs[0].data[0])
 
@@ -131,7 +131,7 @@ def test_a_document_loses_all_contents_of_a_modality_or_none(beds) -> None:
     lost = total = 0
     for seed in range(60):
         left = _counts(
-            beds.finder(encoded=(np.zeros((99, 64), np.float32),) * 2)(beds.batch, seed, training=True, dropout=0.3)
+            beds.finder(encoded=(np.zeros((99, 64), np.float32),) * 2, dropout=0.3)(beds.batch, seed, training=True)
         )
         assert all(n == n_all[key] for key, n in left.items())
         lost, total = lost + len(n_all) - len(left), total + len(n_all)
@@ -145,10 +145,10 @@ def _counts(found: Beside) -> dict[tuple[int, int], int]:
 
 def test_a_batch_without_contents_has_inputs_of_their_shape(beds) -> None:
     """Where nothing is found, or nothing is looked for, all is empty and of the right shapes; it goes to a device whole."""
-    empty = to_device(beds.finder()(beds.batch.first(1), training=True, dropout=0.1), "meta")
+    empty = to_device(beds.finder(dropout=0.1)(beds.batch.first(1), training=True), "meta")
     assert [one.data.shape for one in empty.inputs] == [(0, *modality.shape) for modality in beds.modalities]
     assert empty.document.shape == empty.triplet.shape == (0,) and empty.inputs[0].data.is_meta
-    none = beds.finder(modalities=(), encoded=())(beds.batch, training=True, dropout=0.1)
+    none = beds.finder(modalities=(), encoded=(), dropout=0.1)(beds.batch, training=True)
     assert none.inputs == () and len(none.document) == 0
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tawt.batching.batch import PackedBatch
+from tawt.batching.batch import PackedBatch, make_layout
 from tawt.config.modalities import Fusion, FusionConfig
 from tawt.config.model import ModelConfig
 from tawt.dataset.vocabulary import Vocabulary
@@ -38,15 +38,18 @@ class Model(nn.Module):
         )
         self.head = nn.Linear(self.encoder.d_embedding, K)
         config = FusionConfig(how=how, d_content=8, n_heads=2)
-        self.fused = Fused(config, modalities, self.encoder.config.d_model, self.encoder.d_embedding, K)
+        self.encoder.beside = Fused(config, modalities, self.encoder.config.d_model, self.encoder.d_embedding, K)
+
+    @property
+    def fused(self) -> Fused:
+        """What joins the encoder."""
+        return self.encoder.beside
 
     def forward(self, batch: PackedBatch, found: Beside | None) -> Tensor:
         """Outputs `(d, K)`; without what lies beside it, those of the record's own path."""
-        if found is None:
-            return self.head(self.encoder.embed(batch))
-        contents = self.fused.contents(found)
-        h = self.encoder.embed(batch, self.fused.added(contents, found))
-        return self.fused.outputs(self.head(self.fused.embedding(h, contents, found)), contents, found)
+        batch = replace(batch, beside=found)
+        outputs = self.head(self.encoder.embed(batch))
+        return outputs if found is None else self.fused.outputs(outputs, found)
 
     def stirred(self) -> Model:
         """The model with none of its weights at zero, so that everything has an effect."""
@@ -95,14 +98,14 @@ def test_without_contents_it_is_the_records_own_path_bit_for_bit(case, how, shap
         model.zero_grad()
         out = model(batch, beside)
         out.square().sum().backward()
-        own = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None and "fused" not in n}
+        own = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None and ".beside." not in n}
         return out.detach(), own, torch.get_rng_state()
 
     plain, none, some_have = outcome(None), outcome(some(found, torch.arange(0))), outcome(found)
     assert torch.equal(plain[0], none[0]) and torch.equal(plain[2], none[2]) and plain[1].keys() == none[1].keys()
     assert all(torch.equal(grad, none[1][name]) for name, grad in plain[1].items())
     # a gradient for each parameter in either case, as several processes want it
-    assert all(p.grad is not None for n, p in model.named_parameters() if n.startswith("fused."))
+    assert all(p.grad is not None for n, p in model.named_parameters() if n.startswith("encoder.beside."))
     has = torch.zeros(batch.n_documents, dtype=torch.bool)
     has[found.document[found.seen] if how == "token" else found.document] = True
     assert (~has).any() and torch.equal(some_have[0][~has], plain[0][~has])
@@ -155,15 +158,16 @@ def test_a_token_is_the_encoder_with_the_value_at_its_event(case) -> None:
     model, batch, found = case("token")
     model.eval()
     contents = model.fused.contents(found)
-    added = model.fused.added(contents, found)
     assert len(found.seen) and not torch.equal(found.seen, torch.arange(len(found.document)))
     values = model.encoder.embedding.value(batch)
     for i, triplet in zip(found.seen.tolist(), found.triplet.tolist(), strict=True):
         values[triplet] += model.fused.to_value(contents[i])
-    assert torch.allclose(model.encoder(batch, added).values, values, atol=1e-6)
+    assert torch.allclose(model.encoder(replace(batch, beside=found)).values, values, atol=1e-6)
     twice = Added(torch.tensor([2, 2]), torch.ones(2, 16))
     once = Added(torch.tensor([2]), torch.full((1, 16), 2.0))
-    assert torch.allclose(model.encoder.embed(batch, twice), model.encoder.embed(batch, once), atol=1e-6)
+    layout = make_layout(batch)
+    for ours, theirs in zip(*(model.encoder.embedding(batch, layout, one) for one in (twice, once)), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-6)
 
 
 def by_hand(model: Model, how: str, h: Tensor, contents: Tensor, found: Beside, d: int) -> Tensor:
@@ -279,7 +283,7 @@ class Number(Modality):
 def test_a_modality_of_ones_own_is_one_class(beds, how) -> None:
     """Three attributes and two methods plug in everywhere: found, encoded, joined."""
     beds.modalities = (Number(),)
-    found = beds.finder(encoded=(None,))(beds.batch, 0, training=True, dropout=0.2)
+    found = beds.finder(encoded=(None,), dropout=0.2)(beds.batch, 0, training=True)
     model = Model(beds.vocabulary, how, beds.modalities).stirred().eval()
     batch = beds.batch.tensors()
     assert found.inputs[0].data.shape == (len(found.document), 1) and len(found.document)
@@ -301,8 +305,10 @@ def test_a_frozen_modality_is_none_of_the_runs_weights(beds) -> None:
     for modality in beds.modalities:
         modality.frozen = True
     frozen = Model(beds.vocabulary, "gate", beds.modalities)
-    assert not any(name.startswith("fused.modalities") for name in frozen.state_dict())
-    rest = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("fused.modalities")}
+    assert not any(name.startswith("encoder.beside.modalities") for name in frozen.state_dict())
+    rest = {
+        name: tensor for name, tensor in model.state_dict().items() if not name.startswith("encoder.beside.modalities")
+    }
     frozen.load_state_dict(rest)
     with torch.no_grad():
         assert torch.allclose(frozen.eval()(batch, replace(found, inputs=kept)), expected, atol=1e-6)
