@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from tawt.models.attention import Geometry, TimeAwareAttention, choose_kernel, g
 from tawt.models.attention.batch_geometry import frequency_grids
 from tawt.models.attention.blocks import BLOCK, whole_steps
 from tawt.models.attention.graphs import allow_graphs
+from tawt.models.beside import BesideRecords
 from tawt.models.dropout import Dropout, draw_bytes
 from tawt.models.embeddings import Added, TokenEmbedding
 from tawt.models.pooling import DocumentPooling
@@ -40,25 +40,6 @@ class Encoded:
     def of_triplets(self) -> Tensor:
         """Return the state of each triplet's token, `(n, d_model)`."""
         return self.layout.of_triplets(self.tokens)
-
-
-class BesideRecords(nn.Module):
-    """What lies beside records, and where it joins them; any of the three may leave things as they are.
-
-    `found` is `PackedBatch.beside`.
-    """
-
-    def added(self, found: Any) -> Added | None:
-        """Return what is added to values of triplets, before the blocks."""
-        raise NotImplementedError
-
-    def embedding(self, embedding: Tensor, found: Any) -> Tensor:
-        """`(d, d_embedding)` of documents -> the same with what lies beside them."""
-        raise NotImplementedError
-
-    def outputs(self, outputs: Tensor, found: Any) -> Tensor:
-        """`(d, n_outputs)` of a task's head -> the same with what lies beside the documents."""
-        raise NotImplementedError
 
 
 class FeedForward(nn.Module):

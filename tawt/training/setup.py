@@ -10,18 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tawt.batching.layout import Layout
-from tawt.batching.left import make_cutter
 from tawt.batching.loader import PackedLoader
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import Split, TripletDataset, fingerprint_of
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.errors import ConfigError
 from tawt.files import digest
 from tawt.heads.targets import Task
-from tawt.modalities.fusion.beside import Finder
 from tawt.modalities.fusion.looking import Looking, look_beside
 from tawt.models.attention import block_mask, choose_kernel
 from tawt.models.attention.blocks import whole_steps
@@ -29,10 +24,11 @@ from tawt.objectives.baselines import SAMPLE_BATCHES, Baselines, count_baselines
 from tawt.objectives.prepare import Preparer
 from tawt.objectives.pretrain_model import PretrainModel, build_model
 from tawt.training.checkpoint import Checkpoint, CheckpointState
-from tawt.training.choices import batches_per_step, choose_compile, choose_replay, loader_config, static_step
+from tawt.training.choices import batches_per_step, choose_compile, choose_replay, static_step
 from tawt.training.device import Compute, choose_compute
 from tawt.training.distributed import World
 from tawt.training.folder import Report, comparable, refuse_other_start, starting_point
+from tawt.training.loaded import loader_of, tuning_loader
 from tawt.training.loggers import require_loggers
 from tawt.training.memory import hold_weights, least_parameters
 from tawt.training.threads import TO_BE_MEASURED, known_threads
@@ -191,10 +187,10 @@ def set_up(
     static = static_step(config, kernel[0]) if compiled[0] or kernel[0] == "flex" else None
     hold_weights(run, least_parameters(config, vocabulary), compute.device, 4 if world.several else 16)
     finder = None if looking is None else looking.finder(train, vocabulary)
-    loader = _loader(train, vocabulary, config, True, task, finder)
+    loader = loader_of(train, vocabulary, config, True, task, finder)
     sample = (loader.batch(number) for number in range(SAMPLE_BATCHES))
     tuned = None if looking is None or tuning is None else looking.finder(tuning, vocabulary)
-    validation = _tuning(tuning, vocabulary, config, report, task, tuned)
+    validation = tuning_loader(tuning, vocabulary, config, report, task, tuned)
     targets = None if task is None else task.targets
     per_step = batches_per_step(config, world.size, checkpoint)
     baselines = count_baselines(train.shards, vocabulary, config.objective, sample, people=train.people)
@@ -265,45 +261,6 @@ def _compute(
 
 def _shapes(config: PretrainConfig, compute: Compute, vocabulary: Vocabulary) -> list[Any]:
     return [comparable(config)["model"], config.batching.model_dump(), compute.precision, len(vocabulary)]
-
-
-def _tuning(
-    split: Split | None,
-    vocabulary: Vocabulary,
-    config: PretrainConfig,
-    report: Report,
-    task: Task | None,
-    finder: Finder | None,
-) -> PackedLoader | None:
-    asked = split is not None and (task is None or np.isin(task.asked.subject_id, split.subject_ids).any())
-    if split is not None and split.n_triplets and asked:
-        return _loader(split, vocabulary, config, False, task, finder)
-    nobody = "there is no tuning subject" if task is None or split is None else "no tuning subject has a label"
-    if config.train.final != "last":
-        raise ConfigError(
-            "train.final", f"is `{config.train.final}` and {nobody}, expected one to choose by",
-            "use `--set train.final=last`",
-        )  # fmt: skip
-    report({"event": "note", "text": f"{nobody}: no validation"})
-    return None
-
-
-def _loader(
-    split: Split,
-    vocabulary: Vocabulary,
-    config: PretrainConfig,
-    training: bool,
-    task: Task | None,
-    finder: Finder | None,
-) -> PackedLoader:
-    # cutting asks when a record could be read
-    return PackedLoader(
-        split, vocabulary, loader_config(config, training), config.train.seed,
-        with_available=bool(config.objective.forecast.weight),
-        cutter=make_cutter(config, True) if training else None,
-        asked=None if task is None else task.asked,
-        beside=finder,
-    )  # fmt: skip
 
 
 def _blocks(step: int, causal: bool, layout: Layout) -> Any:

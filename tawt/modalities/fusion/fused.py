@@ -11,8 +11,8 @@ from tawt.config.modalities import FusionConfig
 from tawt.modalities.encoders.modality import Modality
 from tawt.modalities.fusion.beside import Beside
 from tawt.modalities.fusion.ways import WAYS, Way
+from tawt.models.beside import BesideRecords
 from tawt.models.embeddings import Added
-from tawt.models.encoder import BesideRecords
 
 
 class Fused(BesideRecords):
