@@ -6,11 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tawt.batching.batch import PackedBatch
 from tawt.config.label import LabelConfig
 from tawt.heads.kinds import answers
 from tawt.heads.task import TaskSpec
-from tawt.models.encoder import Encoder
 
 
 def beside(embedding: Tensor, facts: Tensor) -> Tensor:
@@ -52,11 +50,3 @@ class TaskHead(nn.Module):
         if self.inner is not None and self.outer is not None:
             out = out + self.outer(functional.gelu(self.inner(x))).float()
         return out
-
-
-def answered(encoder: Encoder, head: TaskHead, embedding: Tensor, facts: Tensor, batch: PackedBatch) -> Tensor:
-    """Return a head's outputs `(d, k)` for the embeddings of a batch's documents, `(d, d_embedding)`, and facts."""
-    outputs: Tensor = head(beside(embedding, facts))
-    if encoder.beside is None or batch.beside is None:
-        return outputs
-    return encoder.beside.outputs(outputs, batch.beside)

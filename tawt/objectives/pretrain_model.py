@@ -15,7 +15,7 @@ from tawt.config.label import LabelConfig
 from tawt.config.latent import KL
 from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.heads.head import TaskHead, answered
+from tawt.heads.head import TaskHead
 from tawt.heads.lora import add_low_rank
 from tawt.heads.task import TaskSpec
 from tawt.modalities.fusion.looking import joins_below, with_beside
@@ -24,6 +24,7 @@ from tawt.models.decoder.latent import Latent
 from tawt.models.encoder import Encoded, Encoder
 from tawt.models.heads import EmbeddingHeads, ReconstructionHeads
 from tawt.objectives import forecast, masked, next_event
+from tawt.objectives.answered import answered
 from tawt.objectives.baselines import Baselines, forecast_types
 from tawt.objectives.parts import LABEL, ON_EMBEDDING, weights
 

@@ -14,11 +14,12 @@ from tawt.batching.at_times import Asked
 from tawt.batching.batch import PackedBatch
 from tawt.dataset.reader import Split
 from tawt.errors import DatasetError, TrainingError
-from tawt.heads.head import TaskHead, answered
+from tawt.heads.head import TaskHead
 from tawt.heads.label_set import LabelSet
 from tawt.heads.statics import facts_at
 from tawt.heads.task import TaskSpec
 from tawt.modalities.fusion.looking import Change
+from tawt.objectives.answered import answered
 from tawt.runs.learned import read_task
 from tawt.runs.load import LoadedEncoder, load_encoder
 from tawt.training.checkpoint import load_weights
