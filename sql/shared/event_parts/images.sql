@@ -6,7 +6,6 @@ select
     images.time,
     upper(coalesce(images.modality, 'image')) || '//' || images.kind as code,
     images.available_time,
-    images.time is null as is_static,
     contents.sha256 as record_id,
     images._row,
     content_fault('path', contents.fault) as _reason
