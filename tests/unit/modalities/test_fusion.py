@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -263,30 +265,18 @@ def test_each_way_starts_near_the_record_and_learns_what_contents_tell(beds, how
     assert binary_cross_entropy_with_logits(model(batch, swapped)[has], truth) > 0.7
 
 
-class Number(Modality):
-    """A modality of a test's own: contents are single numbers, a waveform of one sample."""
-
-    prefix, shape, d_embedding = "WAVEFORM//", (1,), 3
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = nn.Linear(1, 3)
-
-    def prepared(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array[:1, 0].copy())
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.net(inputs)
-
-
 @pytest.mark.parametrize("how", HOWS)
 def test_a_modality_of_ones_own_is_one_class(beds, how) -> None:
-    """Three attributes and two methods plug in everywhere: found, encoded, joined."""
-    beds.modalities = (Number(),)
+    """The class of the guide plugs in everywhere as it stands there: found, prepared, encoded, joined."""
+    page = (Path(__file__).parents[3] / "docs" / "concepts" / "modalities.md").read_text()
+    (text,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    told: dict[str, Any] = {}
+    exec(text, told)
+    beds.modalities = (type("Ours", (told["Pulse"],), {"prefix": "WAVEFORM//"})(),)
     found = beds.finder(encoded=(None,), dropout=0.2)(beds.batch, 0, training=True)
     model = Model(beds.vocabulary, how, beds.modalities).stirred().eval()
     batch = beds.batch.tensors()
-    assert found.inputs[0].data.shape == (len(found.document), 1) and len(found.document)
+    assert found.inputs[0].data.shape == (len(found.document), 500) and found.inputs[0].data.any(1).all()
     assert not torch.allclose(model(batch, found), model(batch, None), atol=1e-4)
 
 
