@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from tawt.errors import CheckpointError, FileError
 from tawt.files import write_parquet
-from tawt.modalities.contents import Contents
 from tawt.modalities.encoders.modality import Modality
 from tawt.readers import hold_seal, read_parquet
 
@@ -92,25 +91,6 @@ def encode_once(
         for key, vector in zip(keys, vectors, strict=True):
             out[asked[key]] = vector
     return Kept(out, identity, len(ordered), len(broken))
-
-
-def encode_contents(modality: Modality, contents: Contents, folder: Path, device: torch.device | str = "cpu") -> Kept:
-    """Return embeddings of a store's contents by their number, as `tawt.modalities.fusion.beside.Finder` takes them.
-
-    What is of other modalities is 0. Arguments and errors are those of `encode_once`.
-
-    Raises:
-        CheckpointError: The encoder gives something that is no number.
-        DatasetError: A content is not as it was written.
-    """
-    own = [code for code, name in enumerate(contents.codes) if name.startswith(modality.prefix)]
-    chosen = np.unique(contents.content[np.isin(contents.code, own)])
-    kept = encode_once(
-        modality, [contents.sha256[i] for i in chosen], lambda i: contents.array(int(chosen[i])), folder, device
-    )
-    out = np.zeros((len(contents.sha256), modality.d_embedding), dtype=np.float32)
-    out[chosen] = kept.embeddings
-    return replace(kept, embeddings=out)
 
 
 def _encoded(modality: Modality, arrays: list[NDArray[Any]], device: torch.device | str) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from tawt.config.modalities import CnnConfig, ImageConfig, ModalitiesConfig
 from tawt.errors import CheckpointError
 from tawt.modalities.contents import content_hash
 from tawt.modalities.encoders import cache
-from tawt.modalities.encoders.cache import encode_contents, encode_once
+from tawt.modalities.encoders.cache import encode_once
 from tawt.modalities.encoders.images import Image
 from tawt.modalities.encoders.made import make_modalities
 
@@ -127,12 +127,18 @@ def test_two_fill_one_folder_at_once(tmp_path: Path) -> None:
     assert (found.n_encoded, found.n_broken) == (0, 0) and np.allclose(found.embeddings, alone.embeddings, atol=1e-5)
 
 
-def test_contents_of_a_store_are_encoded_by_their_number(beds, tmp_path: Path) -> None:
-    """Each modality encodes its own contents alone; a batch finds them as if they were encoded in the step."""
-    kept = [encode_contents(modality, beds.contents, tmp_path / "kept") for modality in beds.modalities]
-    assert sum(one.n_encoded for one in kept) == len(beds.contents.sha256)
-    assert ((kept[0].embeddings != 0).any(1) ^ (kept[1].embeddings != 0).any(1)).all()
-    found = beds.finder(encoded=[one.embeddings for one in kept])(beds.batch, training=True)
+def test_a_batch_finds_what_was_kept_as_if_it_were_encoded_in_the_step(beds, tmp_path: Path) -> None:
+    """Each modality encodes its own contents alone; embeddings by content come in where inputs would."""
+    contents, kept = beds.contents, []
+    for modality in beds.modalities:
+        code = contents.codes.index(next(one for one in contents.codes if one.startswith(modality.prefix)))
+        own = np.unique(contents.content[contents.code == code])
+        found = encode_once(
+            modality, [contents.sha256[i] for i in own], lambda i, own=own: contents.array(int(own[i])), tmp_path
+        )
+        kept.append(np.full((len(contents.sha256), modality.d_embedding), np.nan, np.float32))
+        kept[-1][own] = found.embeddings
+    found = beds.finder(encoded=kept)(beds.batch, training=True)
     plain = beds.finder()(beds.batch, training=False)
     for modality, one, other in zip(beds.modalities, found.inputs, plain.inputs, strict=True):
         assert len(one.at) and torch.equal(one.at, other.at)
