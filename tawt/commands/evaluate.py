@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import numpy as np
 from tawt.commands.answered import Asked
 from tawt.commands.beside import NAMES, SHUFFLED, TRAIN, TUNING, Beside, chosen
 from tawt.commands.carried import place_for
+from tawt.commands.evaluated import EvaluateResult
 from tawt.commands.evaluation_held import hold_task, inside, looked_at, said_of
+from tawt.commands.fewer_contents import with_fewer
 from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.config.base import one_or_more
 from tawt.contracts.cells import SMALL_CELL, few
@@ -21,18 +23,18 @@ from tawt.contracts.workspace import EVALUATION, EVALUATIONS
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError
 from tawt.evaluation.attributes import UNKNOWN, attributes_of
-from tawt.evaluation.baselines import Shuffled, task_of
-from tawt.evaluation.families import FAMILIES, metrics_of
+from tawt.evaluation.baselines import task_of
+from tawt.evaluation.families import metrics_of
 from tawt.evaluation.features import statics_at
 from tawt.evaluation.official import OFFICIAL
 from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.regression import COVERAGE, WIDTH
-from tawt.evaluation.resample import N_DRAWS, Interval, draws_of
-from tawt.evaluation.settle import Settled, groups_text, settled_text, shuffled_text
-from tawt.evaluation.subgroups import Subgroup, by_group
+from tawt.evaluation.resample import N_DRAWS, draws_of
+from tawt.evaluation.settle import Settled
+from tawt.evaluation.subgroups import by_group
 from tawt.evaluation.table import Comparison, compare, unmeasured
 from tawt.evaluation.tabular import given_weights
-from tawt.evaluation.withheld import FEW, n_subjects, withheld, withheld_text, without
+from tawt.evaluation.withheld import FEW, n_subjects, withheld, without
 from tawt.figures.common import matplotlib
 from tawt.figures.evaluation import plot_models
 from tawt.files import digest, write_sealed, write_text
@@ -50,70 +52,6 @@ TABLES = "evaluation.txt"
 """What an evaluation found, in tables."""
 PREVALENCE = "prevalence"
 """The baseline that answers by the rate of the training labels, and the metric of it."""
-
-
-@dataclass(frozen=True)
-class EvaluateResult:
-    """What an evaluation found, and where it was written."""
-
-    comparison: Comparison
-    """Runs and baselines beside one another."""
-    folder: Path
-    """Holds `evaluation.json`, `evaluation.txt`, and the predictions of each model."""
-    notes: tuple[str, ...]
-    """What is to be known beside."""
-    shuffled: Shuffled | None = None
-    """What the first run's encoder finds in shuffled labels, where that was asked for."""
-    plots: tuple[Path, ...] = ()
-    """Figures that were drawn."""
-    settled: Mapping[str, Settled] = field(default_factory=dict)
-    """Name of each model of yes or no -> what was settled on tuning."""
-    groups: Mapping[str, Sequence[Subgroup]] = field(default_factory=dict)
-    """What subjects are told apart by -> the first run in each group."""
-    n_tuning: int | None = 0
-    """Rows of tuning; None = of few subjects."""
-    split: str = "held_out"
-    """What was measured."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all of it but the plots."""
-        shuffled = self.shuffled
-        return {
-            **self.comparison.to_json(),
-            "settled": {name: one.to_json() for name, one in self.settled.items()},
-            "n_tuning": self.n_tuning,
-            "groups": {attribute: [asdict(one) for one in parts] for attribute, parts in self.groups.items()},
-            "shuffled": None if shuffled is None else {**asdict(shuffled), "is_at_chance": shuffled.is_at_chance},
-            "notes": [*self.notes],
-        }
-
-    def rows(self) -> list[dict[str, str]]:
-        """Return a row a model and metric, as texts: the number, its interval, and what it is less the first model."""
-        told = []
-        for row in self.comparison.rows:
-            for name, one in row.metrics.items():
-                less = row.differences[name] if row.differences is not None else None
-                cells = {"model": row.name, "metric": name, **_cells("", one), **_cells("less_first_", less)}
-                told.append(cells | {"reason": one.reason or ""})
-        return told
-
-    def text(self, width: int = 160) -> str:
-        """Return the tables: models beside one another, each class or label, what was settled, and groups of subjects.
-
-        A sentence where no figure may be told.
-        """
-        if self.comparison.is_withheld:
-            return withheld_text(self.split, self.comparison.n_subjects) + "\n"
-        of_each = (self.comparison.text(names, width) for names in self.comparison.of_each)
-        parts = [self.comparison.text(width=width), *of_each]
-        if self.settled:
-            parts.append(settled_text(self.settled, self.n_tuning, self.comparison, width))
-        groups = {name: of for name, of in self.groups.items() if not all(one.withheld for one in of)}
-        if groups:
-            shown = [name for name in FAMILIES[self.comparison.kind].main[:2] if name in self.comparison.titles]
-            titles = {name: self.comparison.titles[name] for name in shown}
-            parts.append(groups_text(self.comparison.reference, groups, titles, width))
-        return "".join([*parts, shuffled_text(self.shuffled), "\n"])
 
 
 def evaluate(
@@ -235,7 +173,9 @@ def evaluate(
         for name, told in beside.models(baselines, lambda name: tell({"event": "model", "name": name})):
             models[name] = asked.answered(name, told, first[0].spec, digest([name, seed, str(tables.get(name, ""))]))
         models = {name: (asked.told(one), settled) for name, (one, settled) in models.items()}
-        found = _compared(datasets[0], asked, models, group, n_draws, seed)
+        named = [datasets[0].split(one) for one in splits]
+        fewer = with_fewer(asked, first[0], names[0], named, models[names[0]][0], first[1], n_draws, seed)
+        found = _compared(datasets[0], asked, models, fewer, group, n_draws, seed)
         unit = said_here.label_units.get(labels.name, "") if said_here and task_of(family) == "numbers" else ""
         shown = [f"{metric}:{one:g}" for one in asked.horizons for metric in ("auroc", "brier")]
         found = replace(found, comparison=replace(found.comparison.in_unit(unit), further=tuple(shown)))
@@ -252,15 +192,9 @@ def evaluate(
     return replace(found, plots=drawn, notes=(*found.notes, *undrawn))
 
 
-def _cells(mark: str, one: Interval | None) -> dict[str, str]:
-    numbers = (None, None, None) if one is None else (one.value, one.low, one.high)
-    names = (f"{mark}value", f"{mark}low", f"{mark}high")
-    return {name: "" if x is None else repr(x) for name, x in zip(names, numbers, strict=True)}
-
-
 def _compared(
     dataset: TripletDataset, asked: Asked, models: Mapping[str, tuple[Predictions, Settled | None]],
-    group: Sequence[str] | None, n_draws: int, seed: int,
+    fewer: Comparison | None, group: Sequence[str] | None, n_draws: int, seed: int,
 ) -> EvaluateResult:  # fmt: skip
     """Measure all models, at what was settled on tuning, and the first one in groups of subjects."""
     said = {name: one for name, (one, _) in models.items()}
@@ -290,5 +224,5 @@ def _compared(
     settled = {name: settled[name].without(reasons, few_tuning) for name in told}
     return EvaluateResult(
         comparison.without(reasons), Path(), (), settled=settled, groups=groups,
-        n_tuning=None if few_tuning else int((~asked.measured).sum()),
+        n_tuning=None if few_tuning else int((~asked.measured).sum()), fewer=fewer and fewer.without(reasons),
     )  # fmt: skip

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
+from tawt.commands.evaluate import evaluate
 from tawt.commands.finetune import finetune
 from tawt.commands.pretrain import pretrain
 from tawt.dataset.reader import open_dataset
@@ -111,6 +112,17 @@ def test_what_images_say_is_learned_and_what_comes_later_is_not_seen(seen):
         assert np.array_equal(told(workspace, run)[0], none)
     finally:
         (workspace / "elsewhere").rename(workspace / "content_events")
+    found = evaluate(
+        workspace, workspace / "labels" / "bright.parquet", run, baselines=(), n_draws=50, device="cpu"
+    )
+    assert found.fewer is not None and [row.name for row in found.fewer.rows] == [
+        run.name, "25% lost", "50% lost", "75% lost", "100% lost", "dealt out anew",
+    ]  # fmt: skip
+    figures = [row.metrics["auroc"].value for row in found.fewer.rows]
+    assert figures[:5] == sorted(figures[:5], reverse=True) and figures[4] < figures[0] - 0.2
+    assert figures[4] == pytest.approx(auroc(none, truth)) and figures[0] == pytest.approx(auroc(said, truth))
+    assert found.fewer.rows[5].differences["auroc"].high < 0 and "dealt out anew" in found.text()
+    assert not [path for path in found.folder.iterdir() if path.is_dir() and path.name != "tuning"]
 
 
 @pytest.mark.parametrize("how", ["token", "attention", "gate", "late"])

@@ -1,0 +1,57 @@
+"""How a run answers with fewer images, or other contents beside the record, and with those of somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from tawt.commands.answered import Asked
+from tawt.dataset.reader import Split
+from tawt.evaluation.predictions import Predictions
+from tawt.evaluation.table import Comparison, compare
+from tawt.modalities.fusion.looking import Change, look_beside
+from tawt.runs.answer import LoadedTask, answer_all
+from tawt.training.device import Compute
+
+SHARES = (0.25, 0.5, 0.75, 1.0)
+"""Shares of the events that lose their contents."""
+SHUFFLED = "dealt out anew"
+"""Contents of each code, among its events: whose they are is lost."""
+
+
+def with_fewer(
+    asked: Asked, task: LoadedTask, name: str, splits: Sequence[Split], said: Predictions, compute: Compute,
+    n_draws: int, seed: int,
+) -> Comparison | None:  # fmt: skip
+    """Return a run beside itself with fewer contents; None where it looks at nothing beside the record.
+
+    Args:
+        asked: The labels that it answered.
+        task: The run.
+        name: What it is called.
+        splits: Whose labels they are.
+        said: What it answered on the split that is measured.
+        compute: Device and precision.
+        n_draws: Draws of subjects for intervals.
+        seed: Of the draws, and of what is lost.
+    """
+    if look_beside(task.loaded.encoder, splits[0].folder.parent.parent, compute.device) is None:
+        return None
+    ways: dict[str, Change] = {f"{share:.0%} lost": _loses(share, seed) for share in SHARES}
+    ways[SHUFFLED] = lambda contents: contents.shuffled(seed)
+    models = {name: said}
+    with TemporaryDirectory(dir=asked.folder) as folder:
+        for way, changed in ways.items():
+            _, answers, _ = answer_all(task, splits, asked.labels, compute, changed)
+            aside = replace(asked, folder=Path(folder))
+            made, _ = aside.answered(way, answers.astype(np.float64), task.spec, said.about["model"])
+            models[way] = asked.told(made)
+    return compare(models, name, n_draws=n_draws, seed=seed)
+
+
+def _loses(share: float, seed: int) -> Change:
+    return lambda contents: contents.without(share, seed)
