@@ -112,9 +112,7 @@ def test_what_images_say_is_learned_and_what_comes_later_is_not_seen(seen):
         assert np.array_equal(told(workspace, run)[0], none)
     finally:
         (workspace / "elsewhere").rename(workspace / "content_events")
-    found = evaluate(
-        workspace, workspace / "labels" / "bright.parquet", run, baselines=(), n_draws=50, device="cpu"
-    )
+    found = evaluate(workspace, workspace / "labels" / "bright.parquet", run, baselines=(), n_draws=50, device="cpu")
     assert found.fewer is not None and [row.name for row in found.fewer.rows] == [
         run.name, "25% lost", "50% lost", "75% lost", "100% lost", "dealt out anew",
     ]  # fmt: skip
