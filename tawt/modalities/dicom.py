@@ -73,7 +73,7 @@ def _decoded(header: Any, member: str | None, row: int | None) -> NDArray[Any]:
     pixels = needed("pydicom.pixels", "pydicom").pixel_array(header, index=frame)
     if photometric in _COLOUR:
         return np.asarray(pixels)
-    return as_seen(_stored(pixels, header), header)
+    return as_seen(np.asarray(pixels, dtype=np.float64), header)
 
 
 def _hold_length(header: Any, n_frames: int) -> None:
@@ -92,15 +92,6 @@ def _hold_length(header: Any, n_frames: int) -> None:
         n_samples = n_samples // 3 * 2
     if len(header.PixelData) < n_samples * (int(header.BitsAllocated) // 8):
         raise UnreadableError("truncated")
-
-
-def _stored(pixels: NDArray[Any], header: Any) -> Floats:
-    """Return the numbers that are stored: what stands in bits beside theirs is none of them."""
-    beside = int(header.BitsAllocated) - int(header.BitsStored)
-    kind = "i" if int(header.PixelRepresentation) else "u"
-    wide = np.asarray(pixels).astype(f"{kind}{int(header.BitsAllocated) // 8}")
-    # shifted there and back, the sign fills what lies beside
-    return np.right_shift(np.left_shift(wide, beside), beside).astype(np.float64)
 
 
 def as_seen(stored: Floats, header: Any) -> NDArray[Any]:

@@ -173,7 +173,7 @@ def test_nothing_in_a_collection_is_ever_run(tmp_path: Path) -> None:
 def test_a_collection_that_is_broken_hands_out_nothing(tmp_path: Path) -> None:
     """A flipped bit of a packed array is found before any row of it is used; so is a missing end."""
     path = tmp_path / "a.npz"
-    np.savez(path, some=RNG.integers(0, 256, (20, 8, 8), np.uint8))
+    np.savez(path, some=RNG.integers(0, 256, (20, 64, 64), np.uint8))
     whole = path.read_bytes()
     changed = bytearray(whole)
     changed[len(whole) - 400] ^= 4
