@@ -17,7 +17,8 @@ from tawt.dataset.reader import Split, TripletDataset, fingerprint_of
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.files import digest
 from tawt.heads.targets import Task
-from tawt.modalities.fusion.looking import Looking, look_beside
+from tawt.modalities.encoders.made import make_modalities
+from tawt.modalities.fusion.looking import Looking, look
 from tawt.models.attention import block_mask, choose_kernel
 from tawt.models.attention.blocks import whole_steps
 from tawt.objectives.baselines import SAMPLE_BATCHES, Baselines, count_baselines
@@ -175,8 +176,7 @@ def set_up(
     vocabulary, train = dataset.vocabulary, dataset.split("train")
     tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
     splits = tuple(split for split in (train, tuning) if split is not None)
-    model = build_model(config, vocabulary, config.train.seed, None if task is None else task.spec)
-    looking = look_beside(model.encoder, dataset.folder.parent, needed=True)
+    looking = _looking(config, dataset.folder.parent)
     known = vocabulary.sha256, _made_of(splits, task, looking)
     checkpoint = starting_point(run, resume, config, *known, report, workspace, resume_command)
     if resume:
@@ -191,6 +191,7 @@ def set_up(
     sample = (loader.batch(number) for number in range(SAMPLE_BATCHES))
     tuned = None if looking is None or tuning is None else looking.finder(tuning, vocabulary)
     validation = tuning_loader(tuning, vocabulary, config, report, task, tuned)
+    model = build_model(config, vocabulary, config.train.seed, None if task is None else task.spec)
     targets = None if task is None else task.targets
     per_step = batches_per_step(config, world.size, checkpoint)
     baselines = count_baselines(train.shards, vocabulary, config.objective, sample, people=train.people)
@@ -224,6 +225,13 @@ def set_up(
         looking=looking,
         stale=stale,
     )
+
+
+def _looking(config: PretrainConfig, workspace: Path) -> Looking | None:
+    if not config.modalities.is_on:
+        return None
+    modalities = make_modalities(config.modalities, config.train.seed)
+    return look(modalities, config.modalities.fusion.dropout, workspace, needed=True)
 
 
 def _made_of(splits: tuple[Split, ...], task: Task | None, looking: Looking | None) -> str:

@@ -81,7 +81,21 @@ def look_beside(
     """
     if not isinstance(encoder.beside, Fused):
         return None
-    modalities, contents = encoder.beside.looked_at, open_contents(workspace)
+    beside = encoder.beside
+    return look(beside.looked_at, beside.dropout, workspace, device, needed=needed, changed=changed)
+
+
+def look(
+    modalities: tuple[Modality, ...],
+    dropout: float,
+    workspace: Path,
+    device: torch.device | str = "cpu",
+    *,
+    needed: bool = False,
+    changed: Change | None = None,
+) -> Looking | None:
+    """Return what modalities find in a workspace, as `look_beside` does; `dropout` as of `FusionConfig`."""
+    contents = open_contents(workspace)
     if contents is None or not any(modality_of(code, modalities) >= 0 for code in contents.codes):
         if needed:
             prefixes = ", ".join(f"{one.prefix}..." for one in modalities)
@@ -92,7 +106,7 @@ def look_beside(
         return None
     contents = contents if changed is None else changed(contents)
     encoded = tuple(_encoded(one, contents, modalities, workspace, device) for one in modalities)
-    return Looking(contents, modalities, encoded, encoder.beside.dropout)
+    return Looking(contents, modalities, encoded, dropout)
 
 
 def _encoded(
