@@ -92,6 +92,11 @@ def finetune(
         KeyboardInterrupt: The run was stopped; it can be resumed.
     """
     workspace = Path(workspace)
+    if mode == "probe" and fusion is not None:
+        raise ConfigError(
+            f"--fusion {fusion}", "joins by what is learned, and a probe learns none of it, expected another mode",
+            "use `--mode head`: all else of the run stays as it is",
+        )  # fmt: skip
     if mode not in _TRAINS:
         raise ConfigError(f"--mode {mode}", f"is none, expected one of {', '.join(_TRAINS)}", nearest(mode, _TRAINS))
     with open_world(device) as world:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tawt.config.modalities import ModalitiesConfig
+from tawt.config.modalities import Fusion
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import Split
 from tawt.dataset.vocabulary import Vocabulary
@@ -124,13 +124,14 @@ def _encoded(
     return out
 
 
-def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0) -> Encoder:
+def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0, *, reads_out: bool = True) -> Encoder:
     """Give an encoder the part that looks beside records, if its config has one; torch's random state stays as it was.
 
     Args:
         encoder: Of the config.
         config: Of the run.
         n_outputs: Outputs of the task's head.
+        reads_out: Whether anything is learned from embeddings of documents.
 
     Raises:
         CheckpointError: Weights of a modality are absent, broken or of another shape.
@@ -138,7 +139,7 @@ def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0) ->
     """
     if not config.modalities.is_on:
         return encoder
-    _hold(config.modalities, n_outputs)
+    _hold(config.modalities.fusion.how, n_outputs, reads_out)
     modalities = make_modalities(config.modalities, config.train.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
@@ -152,8 +153,13 @@ def joins_below(config: PretrainConfig) -> tuple[str, ...]:
     return ("beside",) if config.modalities.fusion.how == "token" else ()
 
 
-def _hold(config: ModalitiesConfig, n_outputs: int) -> None:
-    if config.fusion.how == "late" and not n_outputs:
+def _hold(how: Fusion, n_outputs: int, reads_out: bool) -> None:
+    if how not in ("token", "late") and not reads_out:
+        raise ConfigError(
+            "modalities.fusion.how", f"is `{how}`, which joins embeddings, and nothing is learned from these, expected "
+            "another", "use `--set modalities.fusion.how=token`, or an objective that reads embeddings",
+        )  # fmt: skip
+    if how == "late" and not n_outputs:
         raise ConfigError(
             "modalities.fusion.how", "is `late`, which adds to a task's outputs, and there is none, expected another",
             "use `--set modalities.fusion.how=token`",

@@ -12,6 +12,7 @@ from tawt.commands.evaluate import evaluate
 from tawt.commands.finetune import finetune
 from tawt.commands.pretrain import pretrain
 from tawt.dataset.reader import open_dataset
+from tawt.errors import ConfigError
 from tawt.heads.labels import read_labels
 from tawt.modalities.contents import content_hash, write_events, writing_arrays
 from tawt.runs.answer import answer, load_task
@@ -121,6 +122,28 @@ def test_what_images_say_is_learned_and_what_comes_later_is_not_seen(seen):
     assert figures[4] == pytest.approx(auroc(none, truth)) and figures[0] == pytest.approx(auroc(said, truth))
     assert found.fewer.rows[5].differences["auroc"].high < 0 and "dealt out anew" in found.text()
     assert not [path for path in found.folder.iterdir() if path.is_dir() and path.name != "tuning"]
+
+
+def test_what_cannot_join_is_said(seen, tmp_path):
+    """A probe, a workspace without contents, a way that is none, embeddings that nothing is learned from, outputs that are
+    not there: each in one line, before anything is made."""
+    workspace, _ = seen
+    labels = workspace / "labels" / "bright.parquet"
+    for fusion, mode, said in (("gate", "probe", "learns none"), ("gates", "full", "expected one of token")):
+        with pytest.raises(ConfigError, match=said):
+            finetune(workspace, labels, "base", fusion=fusion, mode=mode, out=tmp_path / "run", device="cpu")
+    for how, said in (("gate", "nothing is learned from these"), ("late", "adds to a task's outputs")):
+        with pytest.raises(ConfigError, match=said):
+            pretrain(workspace, "pretrain_demo", out=tmp_path / "run", device="cpu",
+                     settings=(*MODEL, "modalities.image.size=16", "modalities.image.cnn.n_stages=2",
+                               f"modalities.fusion.how={how}"))  # fmt: skip
+    (workspace / "content_events").rename(workspace / "elsewhere")
+    try:
+        with pytest.raises(ConfigError, match="finds no contents"):
+            finetune(workspace, labels, "base", fusion="gate", out=tmp_path / "run", device="cpu")
+    finally:
+        (workspace / "elsewhere").rename(workspace / "content_events")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("how", ["token", "attention", "gate", "late"])
