@@ -45,7 +45,11 @@ class Asked:
     @property
     def few_tuning(self) -> bool:
         """Whether what comes of tuning is of few subjects, or of few with an answer."""
-        own = self.labels.rows(self.rows[~self.measured])
+        return self.is_few(~self.measured)
+
+    def is_few(self, which: Bools) -> bool:
+        """Return whether some of the rows, `(n,)`, are of few subjects, or of few with an answer."""
+        own = self.labels.rows(self.rows[which])
         if KINDS[self.labels.kind].family == "binary":
             return has_small_cell(Binary(own.value[:, 0], own.value[:, 0]), own.subject_id)
         return 0 < n_subjects(own.subject_id, np.ones(len(own), dtype=bool)) <= SMALL_CELL

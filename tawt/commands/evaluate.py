@@ -174,7 +174,7 @@ def evaluate(
             models[name] = asked.answered(name, told, first[0].spec, digest([name, seed, str(tables.get(name, ""))]))
         models = {name: (asked.told(one), settled) for name, (one, settled) in models.items()}
         named = [datasets[0].split(one) for one in splits]
-        fewer = with_fewer(asked, first[0], names[0], named, models[names[0]][0], first[1], n_draws, seed)
+        fewer = with_fewer(asked, first[0], names[0], named, models[names[0]][0], first[1], n_draws, seed, notes.append)
         found = _compared(datasets[0], asked, models, fewer, group, n_draws, seed)
         unit = said_here.label_units.get(labels.name, "") if said_here and task_of(family) == "numbers" else ""
         shown = [f"{metric}:{one:g}" for one in asked.horizons for metric in ("auroc", "brier")]

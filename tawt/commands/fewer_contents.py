@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,9 +26,9 @@ SHUFFLED = "dealt out anew"
 
 def with_fewer(
     asked: Asked, task: LoadedTask, name: str, splits: Sequence[Split], said: Predictions, compute: Compute,
-    n_draws: int, seed: int,
+    n_draws: int, seed: int, tell: Callable[[str], None],
 ) -> Comparison | None:  # fmt: skip
-    """Return a run beside itself with fewer contents; None where it looks at nothing beside the record.
+    """Return a run beside itself with fewer contents; None where it looks at nothing beside, or few have any.
 
     Args:
         asked: The labels that it answered.
@@ -38,15 +39,22 @@ def with_fewer(
         compute: Device and precision.
         n_draws: Draws of subjects for intervals.
         seed: Of the draws, and of what is lost.
+        tell: Hears why there is none.
     """
     if look_beside(task.loaded.encoder, splits[0].folder.parent.parent, compute.device) is None:
         return None
     ways: dict[str, Change] = {f"{share:.0%} lost": _loses(share, seed) for share in SHARES}
     ways[SHUFFLED] = lambda contents: contents.shuffled(seed)
-    models = {name: said}
+    models, told = {name: said}, [answer_all(task, splits, asked.labels, compute)[1]]
+    told += [answer_all(task, splits, asked.labels, compute, changed)[1] for changed in ways.values()]
+    # rows that one of them tells and the next does not could be read off both
+    for one, other in [*pairwise(told), (told[0], told[-1])]:
+        differ = (one != other).any(1) & asked.measured
+        if differ.any() and asked.is_few(differ):
+            tell("what is said where contents are lost is not told: too few people have some")
+            return None
     with TemporaryDirectory(dir=asked.folder) as folder:
-        for way, changed in ways.items():
-            _, answers, _ = answer_all(task, splits, asked.labels, compute, changed)
+        for way, answers in zip(ways, told[1:], strict=True):
             aside = replace(asked, folder=Path(folder))
             made, _ = aside.answered(way, answers.astype(np.float64), task.spec, said.about["model"])
             models[way] = asked.told(made)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tawt.modalities.dicom import Dicom
 from tawt.modalities.numpy_files import Npy, Npz
 from tawt.modalities.pictures import Picture
-from tawt.modalities.source import Source, UnreadableError
+from tawt.modalities.source import MOST_PIXELS, Source, UnreadableError
 
 MODALITIES = ("image", "waveform")
 """What a content can be; a code begins with its name in capitals, as `IMAGE//cxr`."""
@@ -104,6 +104,8 @@ def _as_waveform(array: NDArray[Any]) -> NDArray[Any]:
         raise UnreadableError("wrong_shape")
     if array.dtype.kind not in "iuf":
         raise UnreadableError("unsupported_samples")
+    if array.size > MOST_PIXELS:
+        raise UnreadableError("too_large")
     with np.errstate(over="ignore"):  # too large for float32 is infinite, and told
         wave = array.reshape(len(array), -1).astype(np.float32)
     if not np.isfinite(wave).all():

@@ -23,6 +23,7 @@ READ = (
     "WindowWidth", "VOILUTFunction", "ModalityLUTSequence", "VOILUTSequence", "PixelData",
 )  # fmt: skip
 """All of a header that is read: names, dates and numbers of anybody are none of it."""
+_DEFLATED, _HEAD = b"1.2.840.10008.1.2.1.99", 4096
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422")
 
@@ -44,6 +45,8 @@ class Dicom:
         quieted("pydicom")
         self.file.seek(0)
         content = io.BytesIO(self.file.read())  # what a disk does not hand over is no fault of the image
+        if _DEFLATED in content.getbuffer()[:_HEAD].tobytes():  # unpacked as a whole, to nobody knows how much
+            raise UnreadableError("unsupported_compression")
         try:
             return _decoded(pydicom.dcmread(content, specific_tags=list(READ)), member, row)
         except (UnreadableError, StageError, MemoryError):
@@ -100,6 +103,8 @@ def as_seen(stored: Floats, header: Any) -> NDArray[Any]:
     slope, intercept = (
         _number(header.get(name), default) for name, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
+    if not np.isfinite([slope, intercept]).all() or not slope:
+        raise UnreadableError("not_finite")
     bits = int(header.BitsStored)
     low = -(2.0 ** (bits - 1)) if int(header.PixelRepresentation) else 0.0
     center, width = (_number(header.get(name), np.nan) for name in ("WindowCenter", "WindowWidth"))
@@ -110,6 +115,8 @@ def as_seen(stored: Floats, header: Any) -> NDArray[Any]:
         share = share if slope > 0 else 1 - share
     if header.PhotometricInterpretation == "MONOCHROME1":
         share = 1 - share
+    if not np.isfinite(share).all():
+        raise UnreadableError("not_finite")
     dtype = np.uint8 if bits <= 8 else np.uint16
     return np.rint(share * np.iinfo(dtype).max).astype(dtype)
 

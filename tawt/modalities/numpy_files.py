@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from tawt.modalities.source import MOST_BYTES, UnreadableError
 
 _CHUNK = 1 << 20
+_MOST_AXES = 8
 
 
 @dataclass
@@ -76,6 +78,12 @@ class Npz:
             self._zip = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, ValueError):  # the list of what is in it stands at its end
             raise UnreadableError("truncated") from None
+        except NotImplementedError:
+            raise UnreadableError("unsupported_compression") from None
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise UnreadableError("damaged") from None  # it names a place before its own beginning
         self._members = {name.removesuffix(".npy"): name for name in self._zip.namelist() if name.endswith(".npy")}
         if not self._members:
             raise UnreadableError("unknown_format")
@@ -119,14 +127,14 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Return shape, whether columns come before rows, and type of an array, of which no sample is read yet."""
     try:
         version = npy.read_magic(file)
-        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-        if read is None:
+        if version != (1, 0):  # others are for headers longer than any that is read
             raise UnreadableError("unsupported_samples")
-        shape, by_column, dtype = read(file)
+        shape, by_column, dtype = npy.read_array_header_1_0(file)
     except UnreadableError:
         raise
     except Exception:  # a parser of its own, which raises what it meets
         raise UnreadableError("damaged") from None
-    if dtype.kind not in "biuf" or any(n < 0 for n in shape):
+    sizes = len(shape) <= _MOST_AXES and all(type(n) is int and 0 <= n <= MOST_BYTES for n in shape)
+    if dtype.kind not in "biuf" or not sizes:
         raise UnreadableError("unsupported_samples")
     return shape, by_column, dtype

@@ -46,13 +46,14 @@ class GapOutputs:
             ends: `(m,)`, and end.
         """
         chance = gap_log_chance(self.free, hours, resolution)
+        step = (resolution * MINUTES).round()
         within = (1 / MINUTES / resolution).clamp_min(1).log().float()  # any time within the minute alike
         if self.minutes is not None:
-            odds, of_minute, of_whole = _told(self.minutes, MINUTES)
+            odds, of_minute, of_whole = _told(self.minutes, begins, step, MINUTES)
             each = _of(of_minute, ends % MINUTES) + _of(of_whole, whole(begins, ends, MINUTES))
             chance = torch.logaddexp(chance + functional.logsigmoid(-odds), each - within + functional.logsigmoid(odds))
         if self.days is not None:
-            odds, of_minute, of_hour, of_whole = _told(self.days, MINUTES, HOURS)
+            odds, of_minute, of_hour, of_whole = _told(self.days, begins, step, MINUTES, HOURS)
             hour = ends // MINUTES
             each = _of(of_minute, ends % MINUTES) + _of(of_hour, hour % HOURS)
             each = each + _of(of_whole, whole(begins // MINUTES, hour, HOURS))
@@ -86,7 +87,8 @@ class GapOutputs:
         at = at - n_minutes
         if self.days is not None and n_hours:
             ends = _minutes_of(at.clamp(0, n_hours - 1), now)
-            by_day = _placed(uniforms[:, 1], _within(ends, beyond, resolution), _told(self.days, MINUTES, HOURS)[1])
+            of_minute = _told(self.days, now // US_PER_MINUTE, _step(resolution), MINUTES, HOURS)[1]
+            by_day = _placed(uniforms[:, 1], _within(ends, beyond, resolution), of_minute)
             gap = torch.where(at[:, 0] >= 0, by_day * resolution, gap)
         return gap
 
@@ -95,16 +97,17 @@ class GapOutputs:
         now, `(m, M)`, `(m, 60 h)` and `(m, 24 d)` float64."""
         free = gaps_longer(self.free, _least(beyond, resolution))
         by_clock = by_day = free.new_zeros(len(free), 0)
+        begins, step = now // US_PER_MINUTE, _step(resolution)
         if self.minutes is not None:
-            odds, of_minute, of_whole = (x.double() for x in _told(self.minutes, MINUTES))
+            odds, of_minute, of_whole = (x.double() for x in _told(self.minutes, begins, step, MINUTES))
             ahead = torch.arange(1, MINUTES * of_whole.shape[1] + 1, device=now.device)
-            each = of_minute.gather(1, ((now // US_PER_MINUTE)[:, None] + ahead) % MINUTES)
+            each = of_minute.gather(1, (begins[:, None] + ahead) % MINUTES)
             _, left, n = _within(ahead * US_PER_MINUTE - (now % US_PER_MINUTE)[:, None], beyond, resolution)
             each = each + of_whole.repeat_interleave(MINUTES, 1) + (left.double() / n.clamp_min(1)).log()
             by_clock = each + functional.logsigmoid(odds)[:, None]
             free = free + functional.logsigmoid(-odds)[:, None]
         if self.days is not None:
-            odds, of_minute, of_hour, of_whole = (x.double() for x in _told(self.days, MINUTES, HOURS))
+            odds, of_minute, of_hour, of_whole = (x.double() for x in _told(self.days, begins, step, MINUTES, HOURS))
             ahead = torch.arange(HOURS * of_whole.shape[1], device=now.device)
             each = of_hour.gather(1, ((now // US_PER_HOUR)[:, None] + ahead + 1) % HOURS)
             each = each + of_whole.repeat_interleave(HOURS, 1)
@@ -112,8 +115,7 @@ class GapOutputs:
             passed = ((now + beyond) // US_PER_HOUR - now // US_PER_HOUR - 1)[:, None]
             _, left, n = _within(_minutes_of(passed, now), beyond, resolution)
             some = (of_minute.exp() * left / n.clamp_min(1)).sum(1, keepdim=True)
-            whole_hour = (of_minute.exp() * (n > 0)).sum(1, keepdim=True)
-            share = torch.where(ahead > passed, whole_hour, torch.where(ahead == passed, some, 0.0))
+            share = torch.where(ahead > passed, 1.0, torch.where(ahead == passed, some, 0.0))
             by_day = each + share.log() + functional.logsigmoid(odds)[:, None]
             free, by_clock = (x + functional.logsigmoid(-odds)[:, None] for x in (free, by_clock))
         return free, by_clock, by_day
@@ -124,10 +126,22 @@ def whole(before: Tensor, after: Tensor, period: int) -> Tensor:
     return torch.where(after > before, (after - before - 1) // period, -1)
 
 
-def _told(outputs: Tensor, *counts: int) -> tuple[Tensor, ...]:
-    """Log-odds `(m,)`, and log chances of so many outputs each, and of the rest."""
-    odds, *logits = outputs.split([1, *counts, outputs.shape[1] - 1 - sum(counts)], 1)
-    return odds[:, 0], *(x.log_softmax(1) for x in logits)
+def _told(outputs: Tensor, begins: Tensor, step: Tensor, *counts: int) -> tuple[Tensor, ...]:
+    """Log-odds `(m,)`, and log chances of so many outputs each, minutes first, and of the rest.
+
+    Times are told in whole minutes: a gap from a minute ends in every `step`-th from there, and no other has a chance.
+    Nothing is told by a clock whose steps are longer than an hour.
+    """
+    odds, minute, *logits = outputs.split([1, *counts, outputs.shape[1] - 1 - sum(counts)], 1)
+    apart = (torch.arange(MINUTES, device=begins.device) - begins[:, None]) % step.clamp_min(1)
+    minute = minute.masked_fill((apart != 0) & (step <= MINUTES), -torch.inf)
+    odds = odds[:, 0].masked_fill(step > MINUTES, -torch.inf)
+    return odds, *(x.log_softmax(1) for x in (minute, *logits))
+
+
+def _step(resolution: int) -> Tensor:
+    """Minutes of a resolution, us."""
+    return torch.tensor(resolution / US_PER_MINUTE, dtype=torch.float64).round()
 
 
 def _of(log_chance: Tensor, which: Tensor) -> Tensor:

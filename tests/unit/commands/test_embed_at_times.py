@@ -282,7 +282,7 @@ def test_a_run_of_a_workspace_beside_is_told_by_its_folder(tmp_path):
     """Whether it is named as there, or by both names as in what is told of it."""
     (tmp_path / "mimic" / "runs" / "scratch").mkdir(parents=True)
     (tmp_path / "mimic" / "runs" / "scratch" / "config.yaml").touch()
-    (tmp_path / "eicu").mkdir()
+    (tmp_path / "eicu" / "runs").mkdir(parents=True)
     for name in ("scratch", "scratch-of-mimic"):
         with pytest.raises(CheckpointError, match="is no run of") as error:
             find_run(tmp_path / "eicu", name)

@@ -444,6 +444,7 @@ def test_a_workspace_that_is_not_there_is_no_label_set(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is no folder") as error:
         label_file(tmp_path / "mimicc", "odd")
     assert "mimic" in error.value.hint
+    (tmp_path / "mimic" / "runs").mkdir()
     with pytest.raises(ConfigError) as error:
         label_file(tmp_path / "mimic", "odd")
     assert "`tawt label odd -w" in error.value.hint

@@ -22,7 +22,7 @@ from tawt.heads.lora import add_low_rank, merged, plain_name
 from tawt.heads.probe import PENALTIES, fit_probe
 from tawt.heads.targets import describe, make_targets
 from tawt.heads.task import TASK, TaskSpec
-from tawt.runs.answer import learned_kind
+from tawt.runs.learned import learned_kind
 
 CONFIG = LabelConfig(weight=1.0, n_bins=4)
 HOUR = 3_600_000_000

@@ -53,6 +53,7 @@ def chances(made, gaps, now, resolution):
         (MINUTE, 5 * HOUR + 13 * MINUTE),
         (MINUTE, 41 * MINUTE + 17),
         (20 * SECOND, 9 * MINUTE + 40 * SECOND),
+        (5 * MINUTE, 23 * HOUR + 58 * MINUTE),
     ],
 )
 @pytest.mark.parametrize("of", ["made", "by_day"])
@@ -73,7 +74,20 @@ LATE = [
     (20 * SECOND, 23 * HOUR + 50 * MINUTE, 25 * HOUR + 13 * MINUTE),
     (MINUTE, 23 * HOUR + 50 * MINUTE, 25 * HOUR + 10 * MINUTE),
     (5 * MINUTE, 22 * HOUR + 10 * MINUTE, 3 * HOUR),
+    (HOUR, 22 * HOUR + 10 * MINUTE, 3 * HOUR),
 ]
+
+
+@pytest.mark.parametrize("hours", [6, 24])
+def test_no_clock_of_longer_steps_than_an_hour_is_told(by_day, hours):
+    """There log-normals alone have a say: what is drawn has their chances."""
+    gaps = torch.arange(1, 40) * hours * HOUR
+    told = chances(by_day, gaps, 5 * HOUR + 7 * MINUTE, hours * HOUR)
+    alone = chances(GapOutputs(by_day.free), gaps, 5 * HOUR + 7 * MINUTE, hours * HOUR)
+    torch.testing.assert_close(told, alone)
+    uniforms, none = torch.rand(50, 2, dtype=torch.float64), torch.zeros(50, dtype=torch.int64)
+    drawn = [wide_of(one, 50).draw(uniforms, none, none, hours * HOUR) for one in (by_day, GapOutputs(by_day.free))]
+    assert torch.equal(*drawn)
 
 
 @pytest.mark.parametrize(

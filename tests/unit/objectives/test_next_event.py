@@ -54,7 +54,11 @@ def test_what_follows_a_silence_weighs_more_while_it_is_learned(made):
     batch, example, prepare, model = made(quiet_hours=5.0)
     t = example.next
     assert ((t.gap_hours > 1) & (t.gap_hours < 5)).any() and (t.gap_hours > 5).any(), "the case is not met"
-    assert torch.equal(t.type_weight, 1 + t.gap_hours.clamp_max(5))
+    # from the moment that times count from to the first event is no silence
+    first = np.zeros(batch.n_tokens, dtype=bool)
+    first[batch.first_timed[batch.first_timed < batch.bounds[1:]]] = True
+    since = torch.where(torch.from_numpy(first), 0.0, t.gap_hours)
+    assert torch.equal(t.type_weight, 1 + since.clamp_max(5)) and (t.gap_hours[first] > 5).any()
     heads = model.heads.next
     with torch.no_grad():
         tokens = model.encoder.closed(*model.encoder.opened(example.batch)).tokens
@@ -65,7 +69,7 @@ def test_what_follows_a_silence_weighs_more_while_it_is_learned(made):
         each = -chance.gather(1, t.type_is[:, None])[:, 0].double().numpy()
         (ours,) = next_event.loss_sums(heads, tables, tokens, t, ["next_type"]).values()
     assert ours.item() == pytest.approx(
-        sum(c * (1 + min(h, 5)) for c, h in zip(each, t.gap_hours.tolist(), strict=True)), rel=1e-5
+        sum(c * (1 + min(h, 5)) for c, h in zip(each, since.tolist(), strict=True)), rel=1e-5
     )
     prepare.training = False
     assert (prepare(batch, 0).next.type_weight == 1).all()

@@ -27,10 +27,10 @@ MODEL = ("model.d_model=16", "model.n_layers=1", "model.n_heads=2", "model.d_ffn
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory, shards):
-    """360 subjects, four in five with an image: bright or dark, which is the label; and one of each that came too late."""
+    """480 subjects, four in five with an image: bright or dark, which is the label; and one of each that came too late."""
     workspace = tmp_path_factory.mktemp("seen")
     rng, rows, labels, arrays, entries = np.random.default_rng(3), [], [], {}, {}
-    for split, n, first in (("train", 200, 0), ("tuning", 40, 200), ("held_out", 120, 240)):
+    for split, n, first in (("train", 200, 0), ("tuning", 40, 200), ("held_out", 240, 240)):
         columns, index = shards.invent(rng, first + np.arange(n), np.full(n, 12), np.full(n, 2))
         for name, value in {"data_type": 5, "value": 0, "value_token": 0, "value_status": shards.NONE}.items():
             columns[name][11::12] = value
@@ -84,7 +84,19 @@ def tuned(workspace, how, *settings):
                     settings=(*QUICK, *settings), out=workspace / "runs" / f"{how}{len(settings)}").run  # fmt: skip
 
 
-def test_what_images_say_is_learned_and_what_comes_later_is_not_seen(seen):
+def few_have(workspace, has):
+    """Labels of all who have no image, and of three who have one."""
+    table = pq.read_table(workspace / "labels" / "bright.parquet")
+    kept, n = [], 0
+    for subject in table["subject_id"].to_pylist():
+        n += has[subject] and subject >= 240
+        kept.append(not has[subject] or (subject >= 240 and n <= 3))
+    path = workspace / "labels" / "few.parquet"
+    pq.write_table(table.filter(pa.array(kept)), path)
+    return path
+
+
+def test_what_images_say_is_learned_and_what_comes_later_is_not_seen(seen, tmp_path):
     """Of those with an image the label is told; dealt out anew, images tell nothing. What could be read a moment after the
     prediction time says the contrary: answers are the same to the bit without it. Where no image is left, each answer is
     that of the record alone."""
@@ -121,6 +133,10 @@ def test_what_images_say_is_learned_and_what_comes_later_is_not_seen(seen):
     assert figures[:5] == sorted(figures[:5], reverse=True) and figures[4] < figures[0] - 0.2
     assert figures[4] == pytest.approx(auroc(none, truth)) and figures[0] == pytest.approx(auroc(said, truth))
     assert found.fewer.rows[5].differences["auroc"].high < 0 and "dealt out anew" in found.text()
+    few = evaluate(
+        workspace, few_have(workspace, has), run, baselines=(), n_draws=20, device="cpu", out=tmp_path / "few"
+    )
+    assert few.fewer is None and any("too few people have some" in note for note in few.notes)
     assert not [path for path in found.folder.iterdir() if path.is_dir() and path.name != "tuning"]
 
 

@@ -285,6 +285,8 @@ def test_a_column_that_some_files_lack_is_said(day: Day) -> None:
 
     opened = open_workspace(day.work)
     tables = Tables(opened.project, "lab")
-    _, said = find_raw_tables(day.raw, opened.pipeline, {**tables}, None)
+    _, said = find_raw_tables(
+        day.raw, opened.pipeline, {name: one for name, one in tables.items() if "images" not in name}, None
+    )
     assert "raw.labs: column `number` is in 2 of 3 files, and reads as empty in the others" in said
     shutil.rmtree(folder)
