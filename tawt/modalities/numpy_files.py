@@ -81,9 +81,7 @@ class Npz:
         except NotImplementedError:
             raise UnreadableError("unsupported_compression") from None
         except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            raise UnreadableError("damaged") from None  # it names a place before its own beginning
+            raise _told(error) from None
         self._members = {name.removesuffix(".npy"): name for name in self._zip.namelist() if name.endswith(".npy")}
         if not self._members:
             raise UnreadableError("unknown_format")
@@ -110,8 +108,17 @@ class Npz:
             raise UnreadableError("unsupported_compression")
         try:
             return cast(BinaryIO, self._zip.open(self._members[name]))
+        except NotImplementedError:
+            raise UnreadableError("unsupported_compression") from None
         except (zipfile.BadZipFile, RuntimeError, ValueError):  # RuntimeError: it is encrypted
             raise UnreadableError("damaged") from None
+        except OSError as error:
+            raise _told(error) from None
+
+
+def _told(error: OSError) -> Exception:
+    """Return what an error of the system says: of the file, where that names a place before its beginning."""
+    return UnreadableError("damaged") if error.errno == errno.EINVAL else error
 
 
 def _reading(file: BinaryIO, n_bytes: int) -> bytes:

@@ -186,6 +186,31 @@ def test_a_collection_that_is_broken_hands_out_nothing(tmp_path: Path) -> None:
     assert fault(tmp_path / "b.npy", row=19) == "truncated" and decoded(tmp_path / "b.npy", row=18).shape == (8, 8, 1)
 
 
+@pytest.mark.parametrize(
+    "shape", [(1,) * 100, (0, 10**30), (0, 2**62, 8), (True, True)], ids=lambda shape: str(shape)[:20]
+)
+def test_a_shape_that_no_array_has_is_a_fault(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """Of the whole array and of a row: nothing else is raised, so that no other file waits for it."""
+    header = repr({"descr": "|u1", "fortran_order": False, "shape": shape}).encode() + b"\n"
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + b"a")
+    assert {fault(path), fault(path, row=0)} == {"unsupported_samples"}
+
+
+def test_a_collection_whose_list_lies_is_a_fault(tmp_path: Path) -> None:
+    """A list that begins before the file, and one that wants a newer reader."""
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.zeros((2, 3, 3), np.uint8))
+    whole = path.read_bytes()
+    end, listed = whole.index(b"PK\5\6"), whole.index(b"PK\1\2")
+    start = int.from_bytes(whole[end + 16 : end + 20], "little")
+    before = whole[: end + 16] + (start + 50).to_bytes(4, "little") + whole[end + 20 :]
+    newer = whole[: listed + 6] + bytes([99]) + whole[listed + 7 :]
+    for content, word in ((before, "damaged"), (newer, "unsupported_compression")):
+        path.write_bytes(content)
+        assert fault(path) == word
+
+
 def test_waveforms_are_float32_of_samples_and_leads(tmp_path: Path) -> None:
     """Numbers of any type become float32; one lead is a column; what is not finite is refused."""
     path = tmp_path / "a.npy"

@@ -142,6 +142,29 @@ def test_colour_frames_and_what_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Unknown encoding")  # of what writes it
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 8, "WindowWidth": 16}], ids=["no window", "window"])
+@pytest.mark.parametrize(
+    "rescale", [{"RescaleSlope": "nan"}, {"RescaleSlope": 0}, {"RescaleIntercept": "inf"}], ids=str
+)
+def test_a_rescale_that_is_no_number_is_refused(tmp_path: Path, rescale: Any, window: Any) -> None:
+    """It would be stored as black, or turned over."""
+    pixels = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    with pydicom.config.disable_value_validation():
+        path = write_dicom(
+            tmp_path / "a.dcm", pixels, **{"RescaleIntercept": 0, "RescaleSlope": 1, **rescale}, **window
+        )
+    assert fault(path) == "not_finite"
+
+
+def test_what_is_packed_as_a_whole_is_not_unpacked(tmp_path: Path) -> None:
+    """Nobody knows how much it would become."""
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    pixels = np.zeros((4, 4), np.uint8)
+    path = write_dicom(tmp_path / "a.dcm", pixels, TransferSyntaxUID=DeflatedExplicitVRLittleEndian)
+    assert fault(path) == "unsupported_compression"
+
+
 def test_nothing_of_a_header_is_read_but_what_is_on_the_list(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """No name, number or date of a person is on the list, and cells that pydicom would remark on are never quoted."""
     assert not [name for name in READ if any(word in name for word in ("Name", "Date", "Time", "ID", "Patient", "UID"))]
