@@ -47,6 +47,7 @@ METRICS: Mapping[str, Metric] = {
     **{name: Metric(f"{title} R2", "1", least=_ANY, most=1) for name, title in _OF_PAIRS.items()},
     **{f"{name}_false": Metric(f"{title}, share that no real one has", "0") for name, title in _OF_PAIRS.items()},
     "ks": Metric("values, KS, median", "0"),
+    "ks_farthest": Metric("values, KS, of the farthest data_type", "0"),
     "ks_weighted": Metric("values, KS, weighted", "0"),
     "ks_above": Metric("values, share beyond real sets' KS", "0", jumps=True),
     "w1": Metric("values, W1 / IQR, median", "0"),

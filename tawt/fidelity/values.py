@@ -111,6 +111,7 @@ def values_compared(within: Floats) -> Callable[[Values, Values], Callable[[Valu
             missing = np.array([total_variation(p, q) for p, q in statuses])
             return {
                 "ks": float(np.median(ks)) if len(ks) else None,
+                "ks_farthest": float(ks.max()) if len(ks) else None,
                 "ks_weighted": mean_of(ks, weights[types]),
                 "ks_above": float((ks > within[types])[known].mean()) if known.any() else None,
                 "w1": float(np.median(w1[own])) if own.any() else None,

@@ -108,6 +108,7 @@ def faulty():
     for kind in np.unique(real.data_type):
         own = np.flatnonzero(real.data_type == kind)
         among[own] = rng.permutation(own)
+    common = np.bincount(real.data_type).argmax()
     faults = {
         "shuffled": replace(real, **{name: getattr(real, name)[mixed] for name in contents}),
         "truncated": real.keep(place < np.ceil(real.lengths / 2)[real.subject]),
@@ -115,6 +116,9 @@ def faulty():
         "slower": replace(real, time=real.time * 3),
         "exchanged": replace(real, value=real.value[among]),
         "moved": replace(real, value=real.value + np.float32(0.3)),
+        "constant": replace(
+            real, value=np.where(real.data_type == common, real.value[real.data_type == common].mean(), real.value)
+        ),
         "missing": real.keep(~np.isin(real.data_type, np.arange(toy.FIRST, toy.FIRST + 12))),
         "unread": replace(real, value_status=np.where(rng.random(len(place)) < 0.2, 3, 1).astype(np.uint8)),
         "unknown": replace(real, data_type=np.where(real.data_type == 10, 64, real.data_type).astype(np.int32)),
@@ -130,6 +134,7 @@ SEEN = {
     "slower": (("gaps", "span", "recurrence", "cooccurrence_24h"), ("prevalence", "cooccurrence", "sequence", "ks", "autocorrelation")),
     "exchanged": (("variogram", "autocorrelation", "correlation"), ("prevalence", "sequence", "ks", "w1", "gaps", "recurrence")),
     "moved": (("ks", "w1", "ks_above", "mmd"), ("prevalence", "sequence", "gaps", "variogram", "autocorrelation", "recurrence")),
+    "constant": (("ks_farthest",), ("prevalence", "sequence", "gaps", "events", "recurrence")),
     "missing": (("prevalence", "cooccurrence", "missing_types"), ("statuses", "new_types", "at_once")),
     "unread": (("statuses",), ("prevalence", "cooccurrence", "sequence", "gaps", "events", "recurrence")),
     "unknown": (("new_types", "missing_types"), ("events", "span", "gaps", "at_once")),

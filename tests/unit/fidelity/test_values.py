@@ -46,6 +46,7 @@ def test_numbers_of_each_data_type_are_summed_up():
     )
     assert len(ks) < toy.N_CODES
     assert found["ks"] == pytest.approx(np.median(ks)) and found["w1"] == pytest.approx(np.median(w1), rel=1e-4)
+    assert found["ks_farthest"] == pytest.approx(max(ks))
     assert found["ks_weighted"] == pytest.approx(np.average(ks, weights=n))
     assert found["ks_above"] == pytest.approx(np.mean(np.array(ks) > 0.1)) and found["ks_above"] > 0
 
