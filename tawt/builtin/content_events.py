@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from tawt.contracts.account import Account
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.layers import layer_of
-from tawt.modalities.contents import INDEX, NO_TIME, write_events
+from tawt.modalities.contents import INDEX, NO_TIME, drop_embeddings, write_events
 from tawt.readers import read_parquet, reading
 from tawt.sources.stage import Bound, BuiltIn, Input, StageResult, Tick
 from tawt.transforms.columns import NO_TIME as NULL
@@ -36,6 +36,7 @@ def run_content_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         tick(n + 1, len(events.rows))
     rows = pa.concat_tables(found).sort_by([(name, "ascending") for name in bound.stage.contract.sorted_by])
     write_events(folder / INDEX, rows)
+    drop_embeddings(bound.root, {*rows["sha256"].unique().to_pylist()})
     n_subjects = pc.count_distinct(rows["subject_id"]).as_py()
     account = Account(
         driving="events", whole=False, n_records_in=len(rows), n_records_kept=len(rows), n_rows_out=len(rows)

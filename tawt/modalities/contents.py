@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tawt.arrays import Bools, Ints
 from tawt.contracts.contract import own_contract
 from tawt.contracts.workspace import home_of
-from tawt.errors import DatasetError
+from tawt.errors import DatasetError, FileError
 from tawt.readers import hold_seal, read_parquet, reading
 from tawt.seals import BLANK, fill
 from tawt.shell import command
@@ -27,6 +27,8 @@ STORE, EVENTS = "contents", "content_events"
 """Stages, and their folders in a workspace: the arrays, and the events that have one."""
 ARRAYS, INDEX = "*.arrow", "content_events.parquet"
 """Their files."""
+EMBEDDED = "content_embeddings"
+"""Folder of a workspace: what frozen encoders said of its contents."""
 NO_TIME = -(1 << 62)
 """The time of an event without one, and when it could be read where that was always: before any time."""
 DTYPES = ("uint8", "uint16", "float32")
@@ -141,6 +143,24 @@ def open_contents(workspace: Path) -> Contents | None:
         subject[order], time[order], available[order], code_row[order], content_row[order], codes, contents, place,
         tuple(known[one] for one in contents), np.zeros(len(contents), dtype=np.bool_),
     )  # fmt: skip
+
+
+def drop_embeddings(workspace: Path, kept: Container[str]) -> None:
+    """Remove files of embeddings that hold one of a content that a workspace has no more, or that cannot be read.
+
+    Embeddings of other contents go with them: whoever asks for these encodes them again.
+
+    Args:
+        workspace: Whose contents they are of.
+        kept: Hashes of the contents that it has.
+    """
+    for path in (workspace / EMBEDDED).glob("*/*.parquet"):
+        try:
+            keys = read_parquet(path, ["sha256"])["sha256"].to_pylist()
+        except FileError:
+            keys = [""]
+        if not all(key in kept for key in keys):
+            path.unlink(missing_ok=True)
 
 
 def content_hash(array: NDArray[Any]) -> str:

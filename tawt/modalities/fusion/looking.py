@@ -16,7 +16,7 @@ from tawt.dataset.reader import Split
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import ConfigError
 from tawt.files import digest
-from tawt.modalities.contents import Contents, open_contents
+from tawt.modalities.contents import EMBEDDED, Contents, open_contents
 from tawt.modalities.encoders.cache import encode_once
 from tawt.modalities.encoders.made import make_modalities
 from tawt.modalities.encoders.modality import Modality, modality_of
@@ -26,8 +26,6 @@ from tawt.models.encoder import Encoder
 from tawt.shell import command
 
 Change = Callable[[Contents], Contents]
-CACHE = "content_embeddings"
-"""Folder of a workspace: what frozen encoders said of its contents."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +116,7 @@ def _encoded(
     of_code = np.array([modality_of(code, modalities) for code in contents.codes])
     own = np.unique(contents.content[of_code[contents.code] == modalities.index(modality)])
     kept = encode_once(
-        modality, [contents.sha256[i] for i in own], lambda i: contents.array(int(own[i])), workspace / CACHE, device
+        modality, [contents.sha256[i] for i in own], lambda i: contents.array(int(own[i])), workspace / EMBEDDED, device
     )  # fmt: skip
     out[own] = kept.embeddings
     return out

@@ -21,6 +21,7 @@ from tawt.builtin import contents as stage
 from tawt.builtin.all import stages_of
 from tawt.config.named import resolve_pipeline
 from tawt.errors import RoomError, SourceError, StageError
+from tawt.files import write_parquet
 from tawt.modalities.contents import NO_TIME, Contents, content_hash, open_contents
 from tawt.project import Project
 
@@ -195,10 +196,15 @@ def test_an_image_that_changed_is_read_again(hospital, tmp_path: Path) -> None:
     )
     picture(raw, "wide.png", 3, 3)
     assert [one.mend for one in tawt.check(workspace) if not one.ok] == [f"tawt run contents+ -w {workspace}"]
+    embedded = workspace / "content_embeddings" / "encoder"
+    for name in before:
+        write_parquet(embedded / f"{name}.parquet", pa.table({"sha256": [name]}))
+    (embedded / "torn.parquet").write_bytes(b"PAR1")
     ran = made(raw, workspace)[0]
     assert {"contents", "event_parts.images", "content_events"} <= set(ran) and "staging.images" not in ran
     after = opened(workspace).sha256
     assert len({*before, *after}) == 3 and len(after) == 2
+    assert [one.stem for one in embedded.iterdir()] == [*{*before} & {*after}], "of an image that is gone all is gone"
     (raw / "images" / "colour.png").unlink()
     made(raw, workspace)
     assert ledger_of(workspace, "event_parts.images")["path:not_there"] == 1 and len(opened(workspace).sha256) == 1
