@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -36,6 +37,14 @@ BATCHING = {"tokens_per_batch": 4096, "max_length": 4096}
 TRAIN = {"max_steps": 4, "threads": 1, "validate_every": 0, "checkpoint_every": 4}
 ONE = {"threads": 1, "memory_limit": "500MB"}
 ODD = "markov <b>&'s"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_steps() -> Iterator[None]:
+    """The transformer that tells sets apart learns for a moment: how well it does is asked in tests/unit/assessment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tawt.assessment.transformer._MOST_STEPS", 5)
+        yield
 
 
 @pytest.fixture(scope="module")
