@@ -7,6 +7,7 @@ import os
 import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -15,6 +16,7 @@ NOT_INSTALLED = "not installed"
 _CGROUPS, _OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
+@cache
 def version_of(package: str) -> str:
     """Return the version of an installed package; a checkout that is only on the path has none."""
     try:

@@ -19,6 +19,14 @@ if WORKER:  # one of as many as there are cores; told before torch and polars ar
     os.environ.update(OMP_NUM_THREADS="1", POLARS_MAX_THREADS="1")
 
 
+@pytest.fixture(scope="session", autouse=WORKER)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """A worker does not wait until files are on the disk: no test cuts the power, and those of the order patch it anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda handle: None)
+        yield
+
+
 @pytest.fixture(scope="session", autouse=WORKER and importlib.util.find_spec("duckdb") is not None)
 def _one_thread_each() -> Iterator[None]:
     """A worker's engine has one thread where a test does not say how many."""

@@ -31,6 +31,7 @@ def _load() -> ModuleType:
 
 generate = _load()
 FILES = generate.files()
+COMMANDS = generate.commands()
 
 
 def _name(path: Path) -> str:
@@ -52,7 +53,7 @@ def _problems(line: str) -> list[str]:
     words = shlex.split(line, comments=True)[1:]
     if not words or words[0] in ("--help", "--version", "COMMAND"):
         return []
-    command = generate.commands().get(words[0])
+    command = COMMANDS.get(words[0])
     if command is None:
         return [f"no command `{words[0]}`"]
     known = generate.options(command)
@@ -83,10 +84,10 @@ def test_a_generated_file_is_current(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == FILES[path]
 
 
-@pytest.mark.parametrize("name", generate.commands())
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_documented(name: str) -> None:
     """Each command has a sentence and an example that works, each option a help text, and the README a row."""
-    command = generate.commands()[name]
+    command = COMMANDS[name]
     sentence, mark, example = command.help.partition("\n\nExample: ")
     assert sentence[0].isupper() and not sentence.endswith(".") and mark
     assert example.startswith(f"tawt {name}") and _problems(example) == []
@@ -154,7 +155,7 @@ def test_the_pages_hold_command_lines() -> None:
     """The search above has something to find: every command stands in a block of the README or a guide."""
     pages = [ROOT / "README.md", *(ROOT / "docs" / "guides").glob("*.md")]
     lines = [line for page in pages for line in _command_lines(page.read_text(encoding="utf-8"))]
-    assert {line.split()[1] for line in lines} >= set(generate.commands()) - {"demo"}
+    assert {line.split()[1] for line in lines} >= set(COMMANDS) - {"demo"}
 
 
 def test_the_readme_names_what_ci_runs() -> None:

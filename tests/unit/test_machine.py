@@ -12,7 +12,7 @@ from tawt import machine
 from tawt.machine import NOT_INSTALLED, available_bytes, cgroup_bytes, shell_limits, tightest_bound, version_of
 
 
-def test_a_checkout_on_the_path_has_no_version(monkeypatch, tawt):
+def test_a_checkout_on_the_path_has_no_version(monkeypatch, tawt, request):
     """A package that is only on the path is said to be so; no command ends for it."""
     assert version_of("numpy") == metadata.version("numpy")
     assert version_of("no-such-package") == NOT_INSTALLED
@@ -21,6 +21,8 @@ def test_a_checkout_on_the_path_has_no_version(monkeypatch, tawt):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", absent)
+    version_of.cache_clear()
+    request.addfinalizer(version_of.cache_clear)
     ended = tawt("--version")
     assert (ended.code, ended.out) == (0, f"tawt {NOT_INSTALLED}\n")
 
