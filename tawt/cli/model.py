@@ -29,8 +29,8 @@ def pretrain(
         typer.Option(
             "--config",
             "-c",
-            help="Name of a config, or a YAML file; pretrain_small, or the config of the run in --out "
-            "that --resume continues",
+            help="Name of a config, or a YAML file; pretrain_small, or the config of the run that "
+            "--resume continues: that in --out, or the only one that was broken off",
             show_default=False,
         ),
     ] = None,
@@ -57,10 +57,14 @@ def pretrain(
     threads_sleep_soon()
     from tawt.cli.progress import training_progress
     from tawt.commands.pretrain import pretrain as run_pretrain
+    from tawt.commands.pretrain import to_go_on_with
 
     if config is None:
-        own = out / "config.yaml" if out is not None and resume else None
-        config = str(own) if own is not None and own.is_file() else "pretrain_small"
+        config = "pretrain_small"
+        if resume and out is None and (out := to_go_on_with(workspace, config)) is not None:
+            say(f"note: goes on with {out}, the only run here that was broken off")
+        if resume and out is not None and (out / "config.yaml").is_file():
+            config = str(out / "config.yaml")
     with training_progress(again("--resume")) as report:
         result = run_pretrain(
             workspace, config, device=device, settings=tuple(settings or ()), out=out, resume=resume, init=init,

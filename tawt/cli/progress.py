@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tawt.cli.output import console, say, show_progress
+
+_FIRST, _SILENCE = 10, 60
+"""Seconds until the first line, and between two at most, as far as steps come."""
 
 
 @contextmanager
@@ -20,9 +24,10 @@ def training_progress(resume: str | None = None) -> Iterator[Callable[[dict[str,
         TextColumn("{task.fields[left]}"), console=console, transient=True, disable=not show_progress(),
     )  # fmt: skip
     task: Any = None
+    said = monotonic() - _SILENCE + _FIRST
 
     def report(event: dict[str, Any]) -> None:
-        nonlocal task
+        nonlocal task, said
         kind = event["event"]
         if kind == "step":
             speed = f"{event['tokens_per_s'] / 1000:,.1f}k tokens/s"
@@ -31,7 +36,8 @@ def training_progress(resume: str | None = None) -> Iterator[Callable[[dict[str,
             if show_progress():
                 task = progress.add_task(line, total=event["max_steps"], left=left) if task is None else task
                 progress.update(task, completed=event["step"], description=line, left=left)
-            elif event["step"] % max(1, event["max_steps"] // 10) == 0:
+            elif event["step"] % max(1, event["max_steps"] // 10) == 0 or monotonic() - said > _SILENCE:
+                said = monotonic()
                 say(f"  step {event['step']}/{event['max_steps']}  {line}  lr {event['lr']:.1e}  {left}")
         elif kind == "validation":
             say(f"  tuning after step {event['step']}: loss {event['loss']:.3f} (trivial {event['baseline']:.3f})")

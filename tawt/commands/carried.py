@@ -38,7 +38,10 @@ def place_for(
         StaleError: The events are older than what they were made from.
         TawtError: As of `carry`.
     """
-    vocabulary = read_saved(run).vocabulary
+    saved = read_saved(run)
+    if saved.unfinished:
+        tell({"event": "note", "text": saved.unfinished})
+    vocabulary = saved.vocabulary
     place = place_of(workspace, vocabulary.sha256, vocabulary.content)
     if place == workspace:
         try:

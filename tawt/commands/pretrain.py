@@ -10,10 +10,11 @@ from tawt.commands.carried import place_for
 from tawt.config.named import resolve_config
 from tawt.config.train import PretrainConfig
 from tawt.errors import ConfigError, TawtError
-from tawt.runs.find import find_run
+from tawt.runs.find import broken_off, find_run
 from tawt.runs.load import read_saved
 from tawt.runs.reader import with_reader
 from tawt.runs.training import TrainingResult, Wanted, train
+from tawt.shell import command
 from tawt.training.checkpoint import latest_checkpoint
 from tawt.training.distributed import one_voice, open_world
 from tawt.training.folder import Report, resume_command
@@ -81,6 +82,23 @@ def pretrain(
             workspace, run, tree, again, device, resume, start, stale_ok=stale_ok, dry_run=dry_run, reader=reader, at=at
         )
         return train(wanted, world, tell)
+
+
+def to_go_on_with(workspace: Path, default: str) -> Path | None:
+    """Return the run that `--resume` means where none is named: the only one that was broken off; None = the default's.
+
+    Raises:
+        ConfigError: Several were.
+    """
+    runs = broken_off(workspace)
+    if not runs or workspace / "runs" / default in runs:
+        return None
+    if len(runs) > 1:
+        raise ConfigError(
+            "--resume", f"may mean {' or '.join(run.name for run in runs)}, expected the folder of one",
+            f"`{command('pretrain', workspace=workspace, out=runs[0], resume=True)}`",
+        )  # fmt: skip
+    return runs[0]
 
 
 def _has_begun_from(run: Path) -> bool:

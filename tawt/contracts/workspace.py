@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tawt.contracts.layers import LAYERS
-from tawt.errors import ConfigError, FileError, nearest
+from tawt.errors import ConfigError, FileError, closest
 from tawt.places import real
 from tawt.seals import SAYS
 from tawt.shell import command
@@ -72,4 +72,4 @@ def hold_workspace(root: Path) -> None:
     beside = [path.parent.name for mark in marks for path in root.parent.glob(f"*/{mark}")]
     what = "holds nothing of a workspace" if root.is_dir() else "is no folder"
     make = f"`{command('ingest', 'RAW_DIR', pipeline='NAME', workspace=root)}` makes one"
-    raise ConfigError(str(root), f"{what}, expected a workspace", nearest(root.name, sorted({*beside})) or make)
+    raise ConfigError(str(root), f"{what}, expected a workspace", closest(root.name, beside) or make)

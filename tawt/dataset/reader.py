@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tawt.contracts.contract import own_contract
 from tawt.contracts.dataset import DATASET, FORMAT, VOCABULARY, DatasetManifest, ShardEntry
+from tawt.contracts.workspace import hold_workspace
 from tawt.dataset.shard import Columns, Index, Mapped, hold, map_shard, read_index
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import DatasetError, nearest
@@ -220,6 +221,7 @@ def open_dataset(workspace: Path) -> TripletDataset:
     hint = f"make it with `{command('build-vocab', workspace=workspace)}`"
     stamps = _stamps(path.parent)
     if not path.exists() and not (workspace / "pipeline.yaml").is_file():
+        hold_workspace(workspace)
         raise DatasetError(
             str(workspace), "has no dataset/dataset.json, expected a workspace that `tawt ingest` made",
             command("ingest", "RAW_DIR", pipeline="NAME", workspace=workspace),

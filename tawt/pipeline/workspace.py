@@ -13,7 +13,7 @@ from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.basis import BASE, Basis, read_basis, write_basis
 from tawt.contracts.dataset import DATASET
 from tawt.contracts.layers import LAYERS
-from tawt.contracts.workspace import CARRIED, HOSPITAL, PIPELINE, home_of, is_workspace, origin_of
+from tawt.contracts.workspace import CARRIED, HOSPITAL, PIPELINE, hold_workspace, home_of, is_workspace, origin_of
 from tawt.errors import ConfigError, FileError
 from tawt.files import ASIDE, keep_private, sealed, sync, whole
 from tawt.pipeline.records import Ingested, Local, laid_on
@@ -272,6 +272,7 @@ def open_workspace(root: Path, settings: tuple[str, ...] = ()) -> Workspace:
         return Workspace(root, open_workspace(origin).pipeline)
     path = root / PIPELINE
     if not path.is_file():
+        hold_workspace(root)
         if (root / "dataset" / DATASET).is_file():
             raise ConfigError(
                 str(root), "holds what a training needs alone (it has no pipeline.yaml), expected a whole workspace",

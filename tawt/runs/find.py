@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +19,9 @@ from tawt.config.next_event import NEXT
 from tawt.config.train import PretrainConfig
 from tawt.contracts.dataset import VOCABULARY
 from tawt.contracts.workspace import hold_workspace
-from tawt.errors import CheckpointError, nearest
+from tawt.errors import CheckpointError, TawtError, nearest
 from tawt.places import real
-from tawt.seals import sha256_file
+from tawt.seals import UNFINISHED, sha256_file
 from tawt.shell import command, shell_line
 from tawt.training.metrics import lines_of, read_metrics
 from tawt.training.versions import Start, read_versions
@@ -52,6 +53,16 @@ def find_run(workspace: Path, run: str | Path) -> Path:
         f"run {run}", f"is neither a run of {workspace} nor a folder, expected one or the other",
         nearest(str(run), known) or f"make one with `{command('pretrain', workspace=workspace)}`",
     )  # fmt: skip
+
+
+def broken_off(workspace: Path) -> list[Path]:
+    """Return the runs of a workspace that were pretrained for a while and are not finished; damaged ones are none."""
+    found = []
+    for at in sorted((workspace / "runs").glob(f"*/{UNFINISHED}")):
+        with suppress(TawtError):
+            if not flat_config(at.parent)["objective.label.weight"] and any(at.parent.glob("checkpoints/step-*")):
+                found.append(at.parent)
+    return found
 
 
 def no_run(run: Path, what: str) -> CheckpointError:

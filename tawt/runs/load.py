@@ -66,6 +66,18 @@ class Saved:
     weights: Path
     """Where the weights are: those of the end of the run, or of its newest checkpoint while it has none."""
 
+    @property
+    def unfinished(self) -> str:
+        """What is to be said of a run that is not finished; empty of one that is."""
+        folder = self.weights.parent
+        if folder.parent.name != "checkpoints":
+            return ""
+        step, most = int(folder.name.removeprefix("step-")), self.config.train.max_steps
+        run = folder.parent.parent
+        return f"{run.name} is not finished: it is read as it was after step {step:,} of {most:,}" + (
+            "" if self.config.objective.label.weight else _resume(run)
+        )
+
 
 @dataclass(frozen=True)
 class LoadedEncoder(Saved):

@@ -18,6 +18,7 @@ import typer.main
 
 import tawt as package
 from tawt.cli.app import app
+from tawt.contracts.run import say_unfinished
 from tawt.labels.leaks.catalogue import LEAKS
 
 COMMANDS = tuple(typer.main.get_command(app).commands)
@@ -357,3 +358,24 @@ def test_a_run_goes_on_with_its_own_config(tawt, finished: Path, tmp_path: Path,
         told.append({row["what"]: row["value"] for row in json.loads(ended.out)})
     own, new = [int(row["parameters"].replace(",", "")) for row in told]
     assert own < new and told[0]["steps"] == "4 -> 4" and told[1]["steps"].startswith("0 -> ")
+
+
+def test_a_run_that_was_broken_off_is_gone_on_with_and_is_told_where_it_is_used(tawt, finished: Path, tmp_path) -> None:
+    """`--resume` alone means the only one, and asks which of several; `embed` says after which step it is read."""
+    work = Path(shutil.copytree(finished, tmp_path / "work"))
+    for run in (work / "runs" / "tiny", work / "runs" / "other"):
+        if run.name == "other":
+            shutil.copytree(finished / "runs" / "tiny", run)
+        for name in ("files.json", "model.safetensors"):
+            (run / name).unlink()
+        say_unfinished(run, 4)
+        ended = tawt("pretrain", "-w", work, "--resume", "--device", "cpu", "--dry-run", "--format", "json")
+        if run.name == "tiny":
+            assert "note: goes on with" in ended.err and {
+                "what": "run folder",
+                "value": str(run),
+                "why": "",
+            } in json.loads(ended.out)
+    assert ended.code == 2 and "may mean other or tiny" in ended.error and "--out" in ended.error
+    ended = tawt("embed", "-w", work, "--run", "tiny", "--device", "cpu", "--dry-run")
+    assert ended.code == 0 and "tiny is not finished: it is read as it was after step 4 of 4" in ended.err

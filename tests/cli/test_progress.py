@@ -41,6 +41,16 @@ def test_a_training_says_a_line_at_each_tenth(capsys: pytest.CaptureFixture[str]
     assert lines[0] == "  step 4/40  loss 1.250 (trivial 2.500)  12.3k tokens/s  lr 3.0e-04  0:01:01 left"
 
 
+def test_a_slow_training_says_a_line_before_its_first_tenth(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After ten seconds, and where a minute went by since the last."""
+    now = 0.0
+    monkeypatch.setattr(progress, "monotonic", lambda: now)
+    with progress.training_progress() as report:
+        for now in (4.0, 11.0, 30.0, 70.0, 72.0, 140.0):
+            report(_step(1, max_steps=400, tokens_per_s=now * 1000))
+    assert [line.split()[6] for line in capsys.readouterr().err.splitlines()] == ["11.0k", "72.0k", "140.0k"]
+
+
 def test_a_short_training_says_every_step(capsys: pytest.CaptureFixture[str]) -> None:
     """Of fewer than ten steps each is a line."""
     with progress.training_progress() as report:

@@ -17,7 +17,7 @@ import pytest
 
 from tawt.dataset import reader, shard
 from tawt.dataset.reader import open_dataset
-from tawt.errors import DatasetError
+from tawt.errors import ConfigError, DatasetError
 from tawt.files import stamp, touched, write_sealed
 from tawt.readers import read_map
 
@@ -192,6 +192,9 @@ def edit_manifest(workspace: Path, change) -> None:
 
 def test_a_missing_dataset_is_refused(tmp_path):
     """A workspace without a dataset names dataset.json and the command that makes it; what is none is ingested first."""
+    with pytest.raises(ConfigError, match="holds nothing of a workspace"):
+        open_dataset(tmp_path)
+    (tmp_path / "runs").mkdir()
     assert f"{tmp_path}: has no dataset/dataset.json" in (said := refusal(tmp_path)) and "tawt ingest RAW_DIR" in said
     (tmp_path / "pipeline.yaml").write_text("")
     said = refusal(tmp_path)

@@ -165,4 +165,4 @@ def test_two_workspaces_are_compared_stage_by_stage(tmp_path: Path, write_meds, 
     assert tree(tmp_path / "w") == before
     refused = tawt("diff", a, b, "--stage", "event_parts.measurement")
     assert refused.code == 2 and "`event_parts.measurements`" in refused.error
-    assert "is no workspace" in tawt("diff", a, tmp_path).error
+    assert "holds nothing of a workspace" in tawt("diff", a, tmp_path).error
