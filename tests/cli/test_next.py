@@ -118,8 +118,8 @@ def test_a_list_of_stages_leads_to_one_of_them(tawt) -> None:
 FAILS = {
     "no run": ("embed", "-w", "{w}", "--run", "zzz", "--device", "cpu"),
     "one run": ("compare", "-w", "{w}", "tiny"),
-    "no workspace": ("pretrain", "-w", "{w}/nope/zzz"),
-    "nothing ingested": ("build-vocab", "-w", "{w}/nope/zzz"),
+    "no workspace": ("pretrain", "-w", "{w}-nope/zzz"),
+    "nothing ingested": ("build-vocab", "-w", "{w}-nope/zzz"),
     "a run is there": ("pretrain", "-w", "{w}", "--device", "cpu", "--out", "{w}/runs/tiny"),
     "another config": ("pretrain", "-w", "{w}", "--device", "cpu", "--out", "{w}/runs/tiny", "-c", "pretrain_demo",
                        "--resume"),
@@ -160,7 +160,7 @@ def test_hints_can_be_pasted(name: str, tawt, odd: Path) -> None:
         return
     found = re.findall(r"`(tawt [^`]+)`", hint) or [hint[hint.index("tawt ") :]]
     for line in found:
-        pasted(line, odd / "nope" / "zzz" if name in ("no workspace", "nothing ingested") else odd)
+        pasted(line, f"{odd}-nope/zzz" if name in ("no workspace", "nothing ingested") else odd)
 
 
 def test_a_damaged_file_names_its_stage(tawt, odd: Path, tmp_path: Path) -> None:
