@@ -15,11 +15,10 @@ from tawt.fidelity.summaries import Matrix, summary_of
 from tawt.privacy.curve import Curve, attacked, curve, fitted
 from tawt.privacy.found import missing
 from tawt.privacy.people import People, people_of
-from tawt.privacy.suite import Assessment, assess
+from tawt.privacy.suite import SUMMARIES, Assessment, assess
 from tawt.privacy.traces import ALIKE
 from tawt.privacy.verdict import Gate, SetVerdict, verdict
 
-SUMMARIES = "summaries"
 Describe = Callable[[Cohort], Matrix]
 """Records -> features `(n, d)`."""
 _LEAST, _MOST_POINTS, _FEW_DRAWS = 50, 5, 30

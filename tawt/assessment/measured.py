@@ -25,13 +25,14 @@ from tawt.fidelity.report import Fidelity
 from tawt.fidelity.suite import CEILING, SYNTHETIC, TEST, Discriminator, Task, judge
 from tawt.privacy.curve import curve as curve_of
 from tawt.privacy.membership import by_likelihood
+from tawt.privacy.suite import EMBEDDINGS, LIKELIHOOD
+from tawt.privacy.verdict import membership_gate
 from tawt.runs.embedding import load_embedding
 from tawt.runs.load import load_decoder, same_vocabulary
 from tawt.shell import command
 from tawt.training.folder import Report
 
 _LEAST = 20
-EMBEDDINGS = "embeddings"
 _REFITTED = ("markov", "copies")
 _BESIDE = ("markov", "copies")
 _DRAWS = 30
@@ -134,7 +135,7 @@ def privacy_of(
 
 def _likelihoods(asked: Asked, reference_run: Path | None, lacks: dict[str, str]) -> tuple[Floats, Floats] | None:
     """Return scores of train and of the test."""
-    what = "membership by likelihood"
+    what = membership_gate(LIKELIHOOD)
     if asked.run is None:
         if reference_run is not None:
             raise ConfigError("--reference-run", "is of a likelihood attack, which needs the run, expected `--run` too",

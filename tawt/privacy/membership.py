@@ -28,6 +28,8 @@ from tawt.privacy.traces import Traces
 N_DRAWS = 400
 RATES = {"tpr_1": 0.01, "tpr_01": 0.001}
 """Name -> share of the others that are wrongly taken for members."""
+GROUPS = RAREST, CARRIERS = "rarest tenth", "carriers of the rare"
+"""People who are attacked apart, for they are found first."""
 _LEAST = 1e-12
 
 
@@ -177,7 +179,7 @@ def strata_of(members: Traces, others: Traces, reference: Traces) -> dict[str, t
     edge = np.quantile(np.concatenate(both), 0.9)
     owner = [(one.kinds(), one.n) for one in (members, others)]
     a, b = (np.bincount(record, prevalence[data_type] < 0.01, n) > 0 for (record, data_type), n in owner)
-    return {"rarest tenth": (both[0] >= edge, both[1] >= edge), "carriers of the rare": (a, b)}
+    return {RAREST: (both[0] >= edge, both[1] >= edge), CARRIERS: (a, b)}
 
 
 def in_strata(

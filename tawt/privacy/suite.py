@@ -22,6 +22,12 @@ from tawt.privacy.traces import copies
 
 FORMAT = "tawt.privacy/1"
 """What the JSON names as its format."""
+SPACES = SUMMARIES, EMBEDDINGS = "summaries", "embeddings"
+"""What distances are of."""
+ATTACKS = DISTANCE, DISTANCE_RATIO, DENSITY_RATIO, LIKELIHOOD = (
+    "distance", "distance ratio", "density ratio", "likelihood",
+)  # fmt: skip
+"""Attacks on membership."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +37,7 @@ class Assessment:
     n: int
     """People whom the synthetic set was learned from: a verdict without it says nothing."""
     space: str
-    """What distances are of: summaries, or embeddings."""
+    """One of `SPACES`."""
     sizes: dict[str, int]
     """Records of train that are attacked, test, reference and synthetic."""
     distances: dict[str, Found]
@@ -78,7 +84,7 @@ def _told(found: Mapping[str, Found]) -> dict[str, Any]:
 
 def assess(
     train: People, test: People, synthetic: People, reference: People | None = None, n: int | None = None,
-    space: str = "summaries", exposure: Mapping[int, Found] | None = None, n_draws: int = N_QUARTERS, seed: int = 0,
+    space: str = SUMMARIES, exposure: Mapping[int, Found] | None = None, n_draws: int = N_QUARTERS, seed: int = 0,
 ) -> Assessment:  # fmt: skip
     """Make all attacks that the sets allow.
 
@@ -88,7 +94,7 @@ def assess(
         synthetic: What is attacked.
         reference: Other real people who were neither: what an attacker may have; None = attacks without it alone.
         n: People whom the synthetic set was learned from, where train holds some of them.
-        space: What the features are.
+        space: One of `SPACES`.
         exposure: Of canaries, see `exposures`.
         n_draws: Quarters that intervals of distances come from.
         seed: Of draws.
@@ -134,16 +140,16 @@ def _scores(
     found: dict[str, tuple[Floats, Floats]] = {}
     if synthetic.n:
         a, b = (near(one, synthetic.features) for one in both)
-        found["distance"] = by_distance(a), by_distance(b)
+        found[DISTANCE] = by_distance(a), by_distance(b)
     if reference and min(reference.n, synthetic.n) > 1:
         n = min(reference.n, synthetic.n)
         own, other = synthetic.first(n).features, reference.first(n).features
         ratios = [by_ratio(near(one, own), near(one, other)) for one in both]
-        found["distance ratio"] = ratios[0], ratios[1]
+        found[DISTANCE_RATIO] = ratios[0], ratios[1]
         kernel = [density_ratio(one, own, other) for one in both]
-        found["density ratio"] = kernel[0], kernel[1]
+        found[DENSITY_RATIO] = kernel[0], kernel[1]
     if train.likelihood is not None and test.likelihood is not None:
-        found["likelihood"] = train.likelihood, test.likelihood
+        found[LIKELIHOOD] = train.likelihood, test.likelihood
     return found
 
 

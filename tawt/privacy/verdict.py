@@ -10,22 +10,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from rich.table import Table as RichTable
 
 from tawt.contracts.cells import few
 from tawt.contracts.synthetic import Outcome
-from tawt.errors import ConfigError, nearest
+from tawt.errors import ConfigError, closest, nearest
+from tawt.privacy.attributes import NEIGHBOURS
 from tawt.privacy.canaries import BY_CHANCE
 from tawt.privacy.found import Found, missing
-from tawt.privacy.membership import RATES, Attack, enough_for, safe_rate
-from tawt.privacy.suite import FORMAT, Assessment
+from tawt.privacy.membership import GROUPS, RATES, Attack, enough_for, safe_rate
+from tawt.privacy.suite import ATTACKS, DISTANCE_RATIO, FORMAT, LIKELIHOOD, SPACES, Assessment
 
 TPR, NNAAR, NNDR, GAIN, BITS = 0.02, 0.03, 0.5, 0.02, BY_CHANCE + 1
 """Bounds: of the TPR at 1 % FPR, of NNAAR, of the ratio of both NNDR, of what attributes gain, of exposure."""
-REAL_PEOPLE = "real people"
-"""Gate of those who are somebody of the workspace, in train or not."""
+OF_DISTANCES = DCR_GATE, NNDR_GATE, NNAAR_GATE = "DCR share", "NNDR to train / to test, 5th percentile", "NNAAR"
+"""Gates that each space has."""
+NEAR_COPIES, REAL_PEOPLE = "near copies", "real people"
+"""Gates of those who are somebody of train, and somebody of the workspace, in train or not."""
+ATTRIBUTES_GATE, CANARIES_GATE = "attributes from the nearest", "exposure of canaries, bits"
 _DCR, _COPIES = 0.05, 0.01
 """What is to be seen: a DCR share so far from .5, as where a tenth was copied, and so large a share of near copies."""
 _SURE, _SURE_OF_GROUPS = 0.999, 0.9999
@@ -97,12 +102,21 @@ class SetVerdict:
         return table
 
 
-GATES = (
-    "DCR share", "NNDR to train / to test, 5th percentile", "NNAAR", "near copies", REAL_PEOPLE,
-    "exposure of canaries, bits",
-)  # fmt: skip
-GATES_OF_SEVERAL = "membership by", "attributes from the nearest"
-"""Beginnings of the names of others."""
+def membership_gate(attack: str) -> str:
+    """Return the name of the gate of an attack on membership."""
+    return f"membership by {attack}"
+
+
+@cache
+def gate_names() -> tuple[str, ...]:
+    """Return all names that gates have; of a set in one space alone no space is named."""
+    of_members = [membership_gate(name) for name in ATTACKS]
+    spaces, groups = ["", *(f", {one}" for one in SPACES)], ["", *(f", {one}" for one in GROUPS)]
+    return (
+        *(name + space for name in OF_DISTANCES for space in spaces), NEAR_COPIES, REAL_PEOPLE,
+        *(name + space + group for name in of_members for space in spaces for group in groups),
+        ATTRIBUTES_GATE, *(f"{ATTRIBUTES_GATE} {k}" for k in NEIGHBOURS), CANARIES_GATE,
+    )  # fmt: skip
 
 
 def hold_gates(names: Iterable[str]) -> None:
@@ -111,12 +125,14 @@ def hold_gates(names: Iterable[str]) -> None:
     Raises:
         ConfigError: One is not.
     """
+    known = gate_names()
     for name in names:
-        one_of = any(name == one or name.startswith(f"{one}, ") for one in GATES)
-        if not one_of and not name.startswith(GATES_OF_SEVERAL):
-            several = [f"{one} ..." for one in GATES_OF_SEVERAL]
-            raise ConfigError(f"--publish-anyway {name}", "is no gate, expected one of those that `tawt assess` tells",
-                              nearest(name, [*GATES, *several]))  # fmt: skip
+        if name not in known:
+            raise ConfigError(
+                f"--publish-anyway {name}",
+                "is no gate, expected one of those that `tawt assess` tells",
+                closest(name, known) or nearest(name, (one for one in known if one.count(",") < 1)),
+            )
 
 
 def verdict(assessments: Assessment | Sequence[Assessment]) -> SetVerdict:
@@ -128,7 +144,7 @@ def verdict(assessments: Assessment | Sequence[Assessment]) -> SetVerdict:
     several = [assessments] if isinstance(assessments, Assessment) else [*assessments]
     gates = [gate for i, one in enumerate(several) for gate in _gates(one, i == 0, len(several) > 1)]
     made = {name for one in several for name in one.membership}
-    not_made = [] if "likelihood" in made else ["membership by likelihood"]
+    not_made = [] if LIKELIHOOD in made else [membership_gate(LIKELIHOOD)]
     if not any(one.exposure for one in several):
         not_made.append("exposure of canaries")
     return SetVerdict(several[0].n, tuple(gates), tuple(not_made))
@@ -140,28 +156,28 @@ def _gates(one: Assessment, is_first: bool, is_named: bool) -> Iterable[Gate]:
     none = missing("too few records")
     n = min(one.sizes[name] for name in ("train", "test", "synthetic"))
     of = {name: one.distances.get(name, none) for name in ("dcr_share", "nndr_ratio", "nnaar")}
-    yield gate(f"DCR share{space}", of["dcr_share"], 0.5, 0.5, n, margin=_DCR)
-    yield gate(f"NNDR to train / to test, 5th percentile{space}", of["nndr_ratio"], NNDR, 1, n)
-    yield gate(f"NNAAR{space}", of["nnaar"], NNAAR, 0, n)
+    yield gate(f"{DCR_GATE}{space}", of["dcr_share"], 0.5, 0.5, n, margin=_DCR)
+    yield gate(f"{NNDR_GATE}{space}", of["nndr_ratio"], NNDR, 1, n)
+    yield gate(f"{NNAAR_GATE}{space}", of["nnaar"], NNAAR, 0, n)
     for name, attack in one.membership.items():
-        if is_first or name != "likelihood":
-            yield _tpr(f"membership by {name}{space}", attack)
-            groups = ((of, _tpr(f"membership by {name}{space}, {of}", own, _SURE_OF_GROUPS))
+        if is_first or name != LIKELIHOOD:
+            yield _tpr(f"{membership_gate(name)}{space}", attack)
+            groups = ((of, _tpr(f"{membership_gate(name)}{space}, {of}", own, _SURE_OF_GROUPS))
                       for of, own in one.strata.get(name, {}).items())  # fmt: skip
             yield from (gate for _, gate in groups if gate.outcome != "cannot tell")
     if not one.sizes["reference"]:
-        yield gate(f"membership by distance ratio{space}", missing(_REFERENCE), TPR, RATES["tpr_1"], n)
+        yield gate(f"{membership_gate(DISTANCE_RATIO)}{space}", missing(_REFERENCE), TPR, RATES["tpr_1"], n)
     if not is_first:
         return
-    for name, found in (("near copies", one.copies), (REAL_PEOPLE, one.real)):
+    for name, found in ((NEAR_COPIES, one.copies), (REAL_PEOPLE, one.real)):
         yield gate_of_copies(name, found.get("difference", missing("what came when is not known")), n)
     reason = "nothing is asked that is not known" if one.sizes["reference"] else _REFERENCE
     for gain in one.attributes:
-        yield gate(f"attributes from the nearest {gain.k}", gain.gain, GAIN, 0, gain.gain.n)
+        yield gate(f"{ATTRIBUTES_GATE} {gain.k}", gain.gain, GAIN, 0, gain.gain.n)
     if not one.attributes:
-        yield gate("attributes from the nearest", missing(reason), GAIN, 0, n)
+        yield gate(ATTRIBUTES_GATE, missing(reason), GAIN, 0, n)
     if 1 in one.exposure:
-        yield gate("exposure of canaries, bits", one.exposure[1], BITS, BY_CHANCE, one.exposure[1].n)
+        yield gate(CANARIES_GATE, one.exposure[1], BITS, BY_CHANCE, one.exposure[1].n)
 
 
 def gate_of_copies(name: str, difference: Found, n: int) -> Gate:

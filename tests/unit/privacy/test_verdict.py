@@ -227,7 +227,9 @@ def test_every_gate_that_is_told_can_be_named():
     told = [gate.name for gate in verdict(several).gates]
     assert len(told) > 12
     hold_gates(told)
-    for name in ("copies", "NNAARs", ""):
+    wrong = ["copies", "NNAARs", "", "membership by distnace", "attributes from the nearest 7",
+             "NNAAR, rarest tenth", "membership by distance, rarest tneth"]  # fmt: skip
+    for name in wrong:
         with pytest.raises(ConfigError, match="is no gate"):
             hold_gates([name])
 
