@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum, unique
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +17,58 @@ _MULTIPLY = np.uint64(_FIRST), np.uint64(_SECOND)
 _30, _27, _31, _11 = (np.uint64(n) for n in (30, 27, 31, 11))
 _STIR = np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
 _HALF_15, _HALF_16 = np.uint32(15), np.uint32(16)
+
+
+@unique
+class Salt(IntEnum):
+    """First salts: what is drawn. A number is taken once, so that no two draws are one.
+
+    A number stays, for with another one the same seed trains and invents something else. So four are of two draws each,
+    as they came to be; how many salts follow tells these apart, and the second stands beside the first.
+    """
+
+    WINDOWS = 1
+    DOCUMENTS = 2
+    BINS = 3
+    TRAINING = 4
+    VALIDATION = 5
+    AUGMENT = 6  # dropout of a step
+    VIEWS = 7
+    CUT = 8
+    FOLDS = 11
+    PROBE = 12  # latents of training
+    CONTENTS = 13
+    RESAMPLED = 31
+    MIXED_ANSWERS = 32
+    THINNED = 33
+    TABULAR = 34
+    GRU = 41
+    MIXED_LABELS = 51
+    FREE = 61
+    BOUND = 62
+    RECORDS = 63
+    ORIGIN = 64  # latents of real records
+    PRIOR = 65
+    WHICH = 66
+    COPIES = 70
+    QUARTERS = 71
+    PORTRAIT = 72
+    HALVES = 73
+    CANARIES = 74
+    TRANSFORMER = 75
+    ROWS = 76  # rows of real records
+    CHOSEN = 77
+    ANEW = 90
+    WAITS = 91
+    COIN = 92
+    REAL = 93
+    INVENTED = 94
+    ATTRIBUTES = 95
+    POINTS = 96
+    VALUES = 97
+    IDENTITY = 98
+    PREFIX = 99
+    SHORTCUTS = 100
 
 
 def draw(keys: ArrayLike, *salts: int) -> Words:

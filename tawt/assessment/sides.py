@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tawt.arrays import Bools, Ints
-from tawt.chance import shuffled
+from tawt.chance import Salt, shuffled
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.reader import Split, TripletDataset
 from tawt.dataset.records import Cohort, OfSplit, Records
@@ -23,7 +23,6 @@ from tawt.synthesis.controls import Draw, fitted
 from tawt.synthesis.origins import Origins
 from tawt.synthesis.shared import Shared, fit_shared
 
-_HALVES = 73
 _MOST_KEPT = 1 << 21
 """Triplets."""
 _ENOUGH, _MOST_QUASI = 0.5, 3
@@ -67,7 +66,7 @@ def sides_of(dataset: TripletDataset, most: int, seed: int = 0) -> Sides:
                            "see `splits` of the pipeline")  # fmt: skip
     held, tuning = dataset.split("held_out"), dataset.split("tuning")
     tuned = 2 * tuning.n_subjects >= held.n_subjects
-    order = shuffled(held.n_subjects, _HALVES, seed)
+    order = shuffled(held.n_subjects, Salt.HALVES, seed)
     if tuned:
         test, reference = _some(held, most, seed), _some(tuning, most, seed)
         chosen = "held to held_out; the reference is tuning"

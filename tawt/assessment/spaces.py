@@ -12,7 +12,7 @@ import torch
 from tawt.arrays import Floats
 from tawt.batching.host import HostBatch
 from tawt.batching.loader import PackedLoader
-from tawt.chance import draw
+from tawt.chance import Salt, draw
 from tawt.dataset.reader import Split
 from tawt.dataset.records import Cohort, Records
 from tawt.dataset.shard import Columns, Mapped
@@ -21,7 +21,6 @@ from tawt.objectives import next_event
 from tawt.runs.embedding import Embedding
 from tawt.runs.load import LoadedDecoder
 
-_IDENTITY = 74
 _ALWAYS_KNOWN = -(1 << 62)
 _PARTS = ("step", "gap", "next_type", "next_status", "next_number", "next_category")
 
@@ -35,7 +34,7 @@ def as_split(records: Records, time_origin: str, calendar: str) -> Split:
         calendar: What their dates mean.
     """
     place = np.arange(len(records.time)) - records.bounds[:-1][records.subject]
-    identity = (draw(records.subject_id, _IDENTITY)[records.subject] + place.astype(np.uint64)).astype(np.uint32)
+    identity = (draw(records.subject_id, Salt.IDENTITY)[records.subject] + place.astype(np.uint64)).astype(np.uint32)
     known = np.where(records.is_static, _ALWAYS_KNOWN, records.time)
     columns = Columns(
         records.time, records.data_type, records.value, records.value_token, records.value_status, known, identity

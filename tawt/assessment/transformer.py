@@ -14,7 +14,7 @@ from tawt.arrays import Bools, Floats, Ints
 from tawt.assessment.spaces import as_split
 from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
-from tawt.chance import shuffled
+from tawt.chance import Salt, shuffled
 from tawt.config.batching import BatchingConfig
 from tawt.config.model import ModelConfig
 from tawt.dataset.records import Cohort, Records, joined
@@ -29,7 +29,6 @@ MOST_RECORDS, MOST_EVENTS = 300, 64
 _MODEL = ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ffn=64, dropout=0.0)
 _BATCHING = BatchingConfig(tokens_per_batch=256, max_length=MOST_EVENTS, window="last", prefetch=1)
 _EPOCHS, _MOST_STEPS, _RATE, _DECAY, _LARGEST = 6, 200, 5e-3, 0.05, 1.0
-_ORDER = 75
 
 
 def transformer(vocabulary: Vocabulary, time_origin: str, calendar: str, seed: int = 0) -> Discriminator:
@@ -43,7 +42,7 @@ def transformer(vocabulary: Vocabulary, time_origin: str, calendar: str, seed: i
     """
 
     def batches(records: Records, members: Ints) -> Sequence[PackedBatch]:
-        own = records.take(members[shuffled(len(members), _ORDER, seed)])  # both sets are in each batch
+        own = records.take(members[shuffled(len(members), Salt.TRANSFORMER, seed)])  # both sets are in each batch
         if not len(own.time):
             return ()
         return [*PackedLoader(as_split(own, time_origin, calendar), vocabulary, _BATCHING, seed).sequential()]
@@ -86,7 +85,7 @@ def _some(cohort: Cohort, seed: int) -> Records:
 
 def _learn(model: _Model, batches: Sequence[PackedBatch], invented: Bools, seed: int) -> None:
     truth = torch.from_numpy(invented.astype(np.float32))
-    orders = [shuffled(len(batches), _ORDER, seed, epoch) for epoch in range(_EPOCHS)]
+    orders = [shuffled(len(batches), Salt.TRANSFORMER, seed, epoch) for epoch in range(_EPOCHS)]
     steps = np.concatenate(orders)[:_MOST_STEPS]
     optimizer = torch.optim.AdamW(model.parameters(), _RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Bools, HalfWords, Ints
 from tawt.batching.host import HostBatch
-from tawt.chance import draw, uniform
+from tawt.chance import Salt, draw, uniform
 from tawt.config.augment import AugmentConfig
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 
-AUGMENT = 6
-"""First salt of the draws of a training batch's augmentation."""
+AUGMENT = Salt.AUGMENT
 _VARIABLES, _EVENTS, _SHARE, _CROP, _FRONT, _JITTER, _SCALING, _WARP, _WAVES, _PHASE = range(10)
 
 

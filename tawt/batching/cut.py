@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from tawt.arrays import Bools, Ints
 from tawt.batching.host import HostBatch
 from tawt.batching.observed import ObservedTime
-from tawt.chance import draw, uniform
+from tawt.chance import Salt, draw, uniform
 from tawt.config.objective import ForecastConfig
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.known import was_known
 
-CUT = 8
-"""First salt of the draws of prediction times."""
+CUT = Salt.CUT
 _WHOLE, _WHEN = 0, 1
 
 

@@ -26,12 +26,11 @@ from numpy.typing import NDArray
 from tawt.arrays import Bools
 from tawt.batching.batch import HIDDEN, MASK
 from tawt.batching.host import HostBatch
-from tawt.chance import draw, uniform
+from tawt.chance import Salt, draw, uniform
 from tawt.config.objective import MaskedConfig
 from tawt.dataset.vocabulary import Vocabulary
 
-TRAINING, VALIDATION = 4, 5
-"""First salt of the masks of training and of validation batches."""
+TRAINING, VALIDATION = Salt.TRAINING, Salt.VALIDATION
 ROUNDED_STEP, ROUNDED_LIMIT = np.float32(0.5), np.float32(3.0)
 """A visible number under a hidden data_type is rounded to this, and beyond the limit it is the limit."""
 _SPAN, _VARIABLE, _TOKEN = 1, 2, 3

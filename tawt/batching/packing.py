@@ -10,9 +10,8 @@ from itertools import chain
 import numpy as np
 
 from tawt.arrays import Ints
-from tawt.chance import shuffled
+from tawt.chance import Salt, shuffled
 
-_DOCUMENTS, _BINS = 2, 3
 N_PACKINGS = 16
 """Packings of one seed. Later epochs take them again, their bins in another order: so the number of batches before a
 step follows from this many plans, however long the run."""
@@ -100,8 +99,8 @@ def plan_epoch(lengths: Ints, seed: int, epoch: int, budget: int) -> EpochPlan:
         epoch: Passes before this one; epochs `N_PACKINGS` apart share their bins.
         budget: Tokens of a bin.
     """
-    order = shuffled(len(lengths), _DOCUMENTS, seed, epoch % N_PACKINGS)
+    order = shuffled(len(lengths), Salt.DOCUMENTS, seed, epoch % N_PACKINGS)
     bins = best_fit(lengths[order].tolist(), budget)
-    bins = [bins[i] for i in shuffled(len(bins), _BINS, seed, epoch)]
+    bins = [bins[i] for i in shuffled(len(bins), Salt.BINS, seed, epoch)]
     bounds = np.cumsum([0, *map(len, bins)], dtype=np.int64)
     return EpochPlan(order[np.fromiter(chain.from_iterable(bins), np.int64, len(order))], bounds)

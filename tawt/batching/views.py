@@ -8,10 +8,10 @@ import numpy as np
 
 from tawt.batching.augment import thinned
 from tawt.batching.host import HostBatch, concatenate
+from tawt.chance import Salt
 from tawt.config.augment import AugmentConfig
 
-VIEWS = 7
-"""First salt of the draws of views."""
+VIEWS = Salt.VIEWS
 
 
 def two_views(batch: HostBatch, config: AugmentConfig, *salts: int) -> HostBatch:

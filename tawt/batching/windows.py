@@ -8,9 +8,8 @@ from typing import Literal
 import numpy as np
 
 from tawt.arrays import Ints
-from tawt.chance import draw
+from tawt.chance import Salt, draw
 
-_WINDOW = 1
 WindowKind = Literal["last", "random", "sliding"]
 
 
@@ -97,5 +96,5 @@ def cut_windows(
     if window == "last":
         offset = room
     else:
-        offset = (draw(subject_ids, _WINDOW, seed, epoch) % (room + 1).astype(np.uint64)).astype(np.int64)
+        offset = (draw(subject_ids, Salt.WINDOWS, seed, epoch) % (room + 1).astype(np.uint64)).astype(np.int64)
     return Windows(kept_static, n_static + offset, n_timed, lengths - kept_static - n_timed)

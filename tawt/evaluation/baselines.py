@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
-from tawt.chance import shuffled
+from tawt.chance import Salt, shuffled
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError, ContractError, nearest
 from tawt.evaluation.families import Family, measures_of
@@ -24,8 +24,6 @@ from tawt.evaluation.rows import Rows
 
 Task = Literal["binary", "classes", "numbers"]
 """Families of which one model answers all that is asked."""
-SHUFFLE = 32
-"""First salt of the order of shuffled labels."""
 _STRENGTHS, _USUAL_STRENGTH = 10.0 ** np.arange(-4, 2.1, 0.5), 1e-2
 _N_FOLDS, _MOST_TREES, _PATIENCE, _USUAL_TREES = 5, 2000, 150, 300
 _TREES = {
@@ -256,7 +254,7 @@ def with_shuffled_labels(rows: Rows, seed: int) -> Rows:
     truth = rows.truth.copy()
     for salt, part in enumerate((rows.fit, rows.stop, rows.test)):
         at = np.flatnonzero(part)
-        truth[at] = truth[at[shuffled(len(at), SHUFFLE, seed, salt)]]
+        truth[at] = truth[at[shuffled(len(at), Salt.MIXED_ANSWERS, seed, salt)]]
     return Rows(rows.subject_id, rows.prediction_time, truth, rows.fit, rows.stop, rows.test)
 
 

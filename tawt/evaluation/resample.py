@@ -13,13 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tawt.arrays import Floats, Ints
-from tawt.chance import draw, uniform
+from tawt.chance import Salt, draw, uniform
 from tawt.errors import ConfigError, ContractError
 from tawt.evaluation.measure import Better, Metric, Outcome
 
 N_DRAWS = 1000
-RESAMPLE = 31
-"""First salt of the draws of subjects."""
 _AT_ONCE = 1 << 21
 """Draws times rows, or subjects, that are made at once."""
 
@@ -40,7 +38,7 @@ class Draws:
     def weights(self, first: int, stop: int) -> Floats:
         """Return the weights of rows in some draws, `(stop - first, n)`."""
         n, k = self.n_subjects, stop - first
-        picked = uniform(draw(np.arange(first * n, stop * n), RESAMPLE, self.seed)) * n
+        picked = uniform(draw(np.arange(first * n, stop * n), Salt.RESAMPLED, self.seed)) * n
         cell = picked.astype(np.int64) + np.repeat(np.arange(k) * n, n)
         times = np.bincount(cell, minlength=k * n).reshape(k, n).astype(np.float64)
         found: Floats = times[:, self.subject] * self.base

@@ -8,13 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tawt.arrays import Bools, Floats, Ints
-from tawt.chance import draw
+from tawt.chance import Salt, draw
 from tawt.contracts.cells import few
 from tawt.errors import ContractError
 from tawt.evaluation.measure import numbers
-
-_DRAWN = 33
-"""First salt of the rows that are drawn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +76,7 @@ def thinned(row: Ints, kept: Bools, most: int, seed: int) -> Bools:
         seed: Of the draw.
     """
     at = np.flatnonzero(kept)
-    chosen = at[np.argsort(draw(row[at], _DRAWN, seed), kind="stable")[:most]]
+    chosen = at[np.argsort(draw(row[at], Salt.THINNED, seed), kind="stable")[:most]]
     found: Bools = np.zeros_like(kept)
     found[chosen] = True
     return found

@@ -14,14 +14,12 @@ from typing import Any
 import numpy as np
 
 from tawt.arrays import Floats, Ints
-from tawt.chance import shuffled
+from tawt.chance import Salt, shuffled
 from tawt.errors import ConfigError, nearest
 from tawt.evaluation.baselines import Fit, Say, Task, prevalence, spread
 from tawt.evaluation.features import Recipe
 from tawt.evaluation.rows import Rows
 
-DRAWN = 33
-"""First salt of which rows are learned from, where there are too many."""
 _OFFLINE = {
     "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TABPFN_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1",
     "TABPFN_ALLOW_CPU_LARGE_DATASET": "0", "TABPFN_NO_BROWSER": "1",
@@ -171,7 +169,7 @@ def _kept(
     if len(own) > most:
         where = " on CPU" if device == "cpu" else ""
         tell(f"{name} learns from {most:,} of {len(own):,} rows, drawn at random: more it does not take{where}")
-        own = np.sort(own[shuffled(len(own), DRAWN, seed)[:most]])
+        own = np.sort(own[shuffled(len(own), Salt.TABULAR, seed)[:most]])
     known = (~np.isnan(x[own])).sum(0)
     columns = np.flatnonzero(known > 0)
     if len(columns) > package.n_features:

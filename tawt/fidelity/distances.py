@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tawt.arrays import Floats
-from tawt.chance import shuffled
+from tawt.chance import Salt, shuffled
 from tawt.distances import squares
 from tawt.fidelity.groups import N_GROUPS, Figures, Measure, group_of, measured, told, without_group
 from tawt.fidelity.summaries import Matrix
 
 NEIGHBOURS, MOST_POINTS = 5, 5000
 """Neighbours that make a point's surroundings; points of each set at most: time grows by their square."""
-_PAIRS, _SOME = 1000, 73
+_PAIRS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def _correlations_compared(real: Moments, other: Moments) -> Callable[[Moments, 
 
 def drawn(x: Matrix, most: int = MOST_POINTS) -> Matrix:
     """Return at most so many points, drawn at random."""
-    return x if len(x) <= most else x[np.sort(shuffled(len(x), _SOME)[:most])]
+    return x if len(x) <= most else x[np.sort(shuffled(len(x), Salt.POINTS)[:most])]
 
 
 def mmd(real: Matrix, other: Matrix) -> dict[str, Measure]:

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Floats, Ints, Words
-from tawt.chance import draw
+from tawt.chance import Salt, draw
 from tawt.dataset.records import Records
 from tawt.fidelity.groups import N_GROUPS
 
 MOST = 1 << 13
 """Numbers that are kept of each kind."""
-_SAMPLE = 71
 _48, _16 = np.uint64(48), np.uint64(16)
 
 
@@ -80,7 +79,7 @@ def distributions_of(
     at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
     subject = np.searchsorted(records.bounds, at, side="right") - 1
     place = (at - records.bounds[subject]).astype(np.uint64)
-    word = draw(draw(records.subject_id, _SAMPLE)[subject] + place)
+    word = draw(draw(records.subject_id, Salt.VALUES)[subject] + place)
     return _kept(kind.astype(np.int64), value.astype(np.float32), group[subject].astype(np.uint8), word)
 
 
@@ -118,7 +117,7 @@ def limit(x: Distributions, y: Distributions, kind: int, n_splits: int = 60, lev
     order = np.argsort(value, kind="stable")
     value, group = value[order], group[order]
     ends = np.append(np.diff(value) > 0, True)
-    rng = np.random.default_rng(_SAMPLE)
+    rng = np.random.default_rng(Salt.VALUES)
     found = np.zeros(n_splits)
     for i in range(n_splits):
         first = np.isin(group, rng.permutation(2 * N_GROUPS)[:N_GROUPS])

@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 
 from tawt.arrays import Ints
-from tawt.chance import shuffled
+from tawt.chance import Salt, shuffled
 from tawt.dataset.records import Cohort, Records
 from tawt.errors import ContractError
 from tawt.fidelity.groups import added, group_of
@@ -19,7 +19,6 @@ from tawt.fidelity.structure import Structure, structure_of
 from tawt.fidelity.temporal import Temporal, temporal_of
 from tawt.fidelity.values import Values, values_of
 
-_SOME = 72
 _CELLS = 1 << 25
 """Of rows times data_types, and of subjects times pairs, that are held at once."""
 
@@ -90,7 +89,7 @@ class Some:
 
 def some_of(n_subjects: int, n: int, seed: int) -> Ints:
     """Return the numbers of `n` subjects of a cohort, ascending."""
-    return np.sort(shuffled(n_subjects, _SOME, seed)[:n])
+    return np.sort(shuffled(n_subjects, Salt.PORTRAIT, seed)[:n])
 
 
 def frequent(cohort: Cohort, most: int, n_types: int) -> Ints:

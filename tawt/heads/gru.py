@@ -12,14 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tawt.chance import shuffled
+from tawt.chance import Salt, shuffled
 from tawt.heads.grid import Series
 from tawt.heads.kinds.kind import Kind
 from tawt.heads.targets import Targets
 
 _HIDDEN, _BATCH, _RATE, _DROPOUT = 64, 128, 2e-3, 0.3
 _MOST_EPOCHS, _PATIENCE = 40, 6
-_ORDER = 41
 
 
 class DecayGru(nn.Module):
@@ -80,7 +79,7 @@ def fit_gru(
         n_epochs = _MOST_EPOCHS if stop is not None else _MOST_EPOCHS // 4
         for epoch in range(n_epochs):
             net.train()
-            order = shuffled(len(fit.value), _ORDER, seed, epoch)
+            order = shuffled(len(fit.value), Salt.GRU, seed, epoch)
             for at in np.array_split(order, max(1, len(order) // _BATCH)):
                 optimizer.zero_grad()
                 _loss(net, fit.rows(at), targets, at, answers).backward()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tawt.arrays import Ints
-from tawt.chance import draw
+from tawt.chance import Salt, draw
 from tawt.heads.kinds.kind import Kind
 
 PENALTIES = tuple(10.0 ** (x / 2) for x in range(-8, 7))
@@ -26,7 +26,6 @@ MOST = 20_000
 """Documents on which the penalty is chosen; of more, as many are drawn. The map itself is fitted to all."""
 NUMBERS_AT_ONCE = 1 << 18
 """Numbers of embeddings that are held in double precision at once."""
-_FOLD, _DRAWN = 11, 12
 _STEPS = 200
 _WORSE = 2
 """So many penalties in a row with a larger loss than the best one end the search."""
@@ -72,8 +71,8 @@ def fit_probe(
         seed: Of the folds.
     """
     x, y, importance = (torch.from_numpy(one) for one in (embedding, truth, weight))
-    fold = (draw(subject_id, _FOLD, seed) % np.uint64(N_FOLDS)).astype(np.int64)
-    drawn = np.sort(np.argsort(draw(np.arange(len(x)), _DRAWN, seed), kind="stable")[:MOST])
+    fold = (draw(subject_id, Salt.FOLDS, seed) % np.uint64(N_FOLDS)).astype(np.int64)
+    drawn = np.sort(np.argsort(draw(np.arange(len(x)), Salt.PROBE, seed), kind="stable")[:MOST])
     whole = _Documents(x, y, importance, torch.arange(len(x)))
     scale = max(whole.spread(), 1e-12)
     folds: list[tuple[_Documents, _Documents]] = []

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
-from tawt.chance import shuffled
+from tawt.chance import Salt, shuffled
 from tawt.evaluation.measure import Z
 from tawt.privacy.found import Found
 from tawt.privacy.nearest import Matrix, nearest
@@ -27,8 +27,6 @@ Facts = tuple[Matrix, Bools]
 """What is known of `n` records, `(n, a)`, and what is asked, `(n, b)`."""
 LEAST = 44
 """Records that a set has at least: a quarter of them has as many as are asked, and one more."""
-ATTRIBUTES = 73
-"""First salt of the quarters."""
 _N_QUARTERS = 40
 
 
@@ -106,7 +104,7 @@ def _gained(people: Facts, others: Facts, synthetic: Facts, reference: Facts) ->
 
 def _taken(side: Facts, draw: int, place: int, seed: int) -> Facts:
     n = len(side[0])
-    rows = shuffled(n, ATTRIBUTES, seed, draw, place)[: n // 4]
+    rows = shuffled(n, Salt.ATTRIBUTES, seed, draw, place)[: n // 4]
     return side[0][rows], side[1][rows]
 
 

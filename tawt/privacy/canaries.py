@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tawt.arrays import Floats, Ints
-from tawt.chance import draw, uniform
+from tawt.chance import Salt, draw, uniform
 from tawt.contracts.cells import SMALL_CELL
 from tawt.dataset.records import Records, joined
 from tawt.errors import ConfigError
@@ -21,8 +21,6 @@ from tawt.privacy.found import Found, missing
 MULTIPLICITIES = (1, 2, 4, 8)
 BY_CHANCE = 1 / math.log(2)
 """Bits of exposure on average of a record that was never seen."""
-CANARIES = 74
-"""First salt of what they are drawn of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +73,14 @@ def plant(
 
 
 def _drawn(train: Records, pool: Ints, of: Ints, n: int, seed: int) -> Records:
-    like = of[(uniform(draw(np.arange(n), CANARIES, seed, 0)) * len(of)).astype(np.int64)]
+    like = of[(uniform(draw(np.arange(n), Salt.CANARIES, seed, 0)) * len(of)).astype(np.int64)]
     static = np.bincount(train.subject[train.is_static], minlength=train.n_subjects)
     lengths = np.maximum(train.lengths - static, 3)[like]
     bounds = np.concatenate([[0], np.cumsum(lengths)])
     k, owner = int(bounds[-1]), np.repeat(np.arange(n), lengths)
-    rows = pool[(uniform(draw(np.arange(k), CANARIES, seed, 1)) * len(pool)).astype(np.int64)]
+    rows = pool[(uniform(draw(np.arange(k), Salt.CANARIES, seed, 1)) * len(pool)).astype(np.int64)]
     span = np.maximum(train.time[np.maximum(train.bounds[1:][like] - 1, 0)], 1)
-    time = (uniform(draw(np.arange(k), CANARIES, seed, 2)) * span[owner]).astype(np.int64)
+    time = (uniform(draw(np.arange(k), Salt.CANARIES, seed, 2)) * span[owner]).astype(np.int64)
     order = np.lexsort((train.data_type[rows], time, owner))
     rows, time = rows[order], time[order]
     first = int(train.subject_id.max(initial=0)) + 1

@@ -21,14 +21,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
-from tawt.chance import shuffled
+from tawt.chance import Salt, shuffled
 from tawt.evaluation.measure import Z
 from tawt.privacy.found import Found, missing
 from tawt.privacy.nearest import Matrix, Neighbours, nearest
 
 N_QUARTERS = 100
-QUARTERS = 71
-"""First salt of the quarters."""
 _K, _LEAST = 24, 40
 """Neighbours that are kept: of one in 1,000 records none of them is in a quarter. Records that a set has at least."""
 _BINS, _LEAST_ENTROPY = 20, 0.1
@@ -210,10 +208,10 @@ def distance_attacks(
 
 def _quarter(n: int, draw: int, place: int, seed: int) -> Bools:
     kept = np.zeros(n, dtype=np.bool_)
-    kept[shuffled(n, QUARTERS, seed, draw, place)[: n // 4]] = True
+    kept[shuffled(n, Salt.QUARTERS, seed, draw, place)[: n // 4]] = True
     return kept
 
 
 def prefix(n: int, most: int, seed: int) -> Ints:
     """Return the numbers of at most so many of `n` subjects, drawn; fewer are a part of more."""
-    return np.sort(shuffled(n, QUARTERS - 1, seed)[:most])
+    return np.sort(shuffled(n, Salt.PREFIX, seed)[:most])

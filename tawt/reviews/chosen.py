@@ -7,14 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tawt.arrays import Bools, Ints
-from tawt.chance import draw, shuffled, uniform
+from tawt.chance import Salt, draw, shuffled, uniform
 from tawt.contracts.cells import SMALL_CELL, few
 from tawt.dataset.records import Cohort, OfSplit, Records, joined
 from tawt.errors import ConfigError
 from tawt.fidelity.portrait import Some
 
-COIN, REAL, INVENTED = 71, 72, 73
-"""Salts: of what each record is, and of which one it is."""
 LEAST_SHARE = 4
 """One of so many at least is real, and one of so many invented."""
 
@@ -43,7 +41,7 @@ def choose(real: Cohort, synthetic: Cohort, n: int, seed: int) -> Chosen:
     _hold_enough(n, real.n_subjects, synthetic.n_subjects)
     is_synthetic = coins(n, seed, real.n_subjects, synthetic.n_subjects)
     drawn = []
-    for cohort, salt, k in ((real, REAL, (~is_synthetic).sum()), (synthetic, INVENTED, is_synthetic.sum())):
+    for cohort, salt, k in ((real, Salt.REAL, (~is_synthetic).sum()), (synthetic, Salt.INVENTED, is_synthetic.sum())):
         drawn.append(taken(cohort, shuffled(cohort.n_subjects, salt, seed)[:k]))
     both = joined(drawn)
     place = np.empty(n, dtype=np.int64)
@@ -67,7 +65,7 @@ def _hold_enough(n: int, n_real: int, n_synthetic: int) -> None:
 
 def coins(n: int, seed: int, n_real: int, n_synthetic: int) -> Bools:
     """Return which of `n` are invented: by a fair coin, a quarter of each kind at least, and no more than there are."""
-    number = uniform(draw(np.arange(n), COIN, seed))
+    number = uniform(draw(np.arange(n), Salt.COIN, seed))
     least = max(1, n // LEAST_SHARE)
     n_invented = int(np.clip((number < 0.5).sum(), max(least, n - n_real), min(n - least, n_synthetic)))
     found: Bools = np.isin(np.arange(n), np.argsort(number, kind="stable")[:n_invented])

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from tawt.arrays import Bools, Ints
-from tawt.chance import shuffled
+from tawt.chance import Salt, shuffled
 from tawt.contracts.cells import SMALL_CELL
 from tawt.heads.kinds import KINDS
 from tawt.heads.label_set import LabelSet
 
-_CHOSEN = 77
 _BLOCK = SMALL_CELL + 1
 
 
@@ -32,7 +31,7 @@ def chosen(labels: LabelSet, least: int, seed: int) -> Ints:
     """
     people, own = np.unique(labels.subject_id, return_inverse=True)
     place = np.empty(len(people), dtype=np.int64)
-    place[shuffled(len(people), _CHOSEN, seed)] = np.arange(len(people))
+    place[shuffled(len(people), Salt.CHOSEN, seed)] = np.arange(len(people))
     row = place[own]
     n_labels = np.cumsum(np.bincount(row, minlength=len(people)))
     having = np.stack([np.isin(np.arange(len(people)), row[of]) for of in _answered(labels)])

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tawt.chance import shuffled
+from tawt.chance import Salt, shuffled
 from tawt.dataset.reader import Split
 from tawt.errors import DatasetError
 from tawt.heads.head import TaskHead
@@ -24,9 +24,6 @@ from tawt.models.encoder import Encoder
 from tawt.runs.answer import LoadedTask, answer_all
 from tawt.training.device import Compute
 from tawt.training.first_head import fit_first
-
-SHUFFLE = 51
-"""First salt of the order of shuffled labels."""
 
 
 def untrained(task: LoadedTask, seed: int) -> LoadedTask:
@@ -76,6 +73,6 @@ def with_labels_shuffled(labels: LabelSet, splits: tuple[Split, ...], seed: int)
     value, duration = labels.value.copy(), labels.duration.copy()
     for salt, split in enumerate(splits):
         at = np.flatnonzero(np.isin(labels.subject_id, split.subject_ids))
-        dealt = at[shuffled(len(at), SHUFFLE, seed, salt)]
+        dealt = at[shuffled(len(at), Salt.MIXED_LABELS, seed, salt)]
         value[at], duration[at] = labels.value[dealt], labels.duration[dealt]
     return replace(labels, value=value, duration=duration)

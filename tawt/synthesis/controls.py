@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Ints, Words
-from tawt.chance import draw, shuffled, uniform
+from tawt.chance import Salt, draw, shuffled, uniform
 from tawt.dataset.records import Cohort, Drawable, Records, in_order
 from tawt.dataset.scales import Scale
 from tawt.synthesis.markov import Markov
@@ -29,7 +29,7 @@ from tawt.synthesis.urns import Filling, gaps_of, row_words, values_of
 Draw = Callable[[Ints], Iterator[Invented]]
 """Numbers, ascending, each once -> their records."""
 CONTROLS = ("copies", "marginals", "markov")
-_COPY, _LENGTH, _STATICS, _TYPE, _VALUE, _GAP, _ROW = range(70, 77)
+_LENGTH, _STATICS, _TYPE, _VALUE, _GAP = range(71, 76)
 _MOST = 1 << 16
 _MOST_OF_TYPE = 4096
 
@@ -62,7 +62,7 @@ def fitted(
 
 def copies(cohort: Drawable, numbers: Ints, seed: int) -> Iterator[Invented]:
     """Give real records under other ids: in a random order, and when all have come, in another."""
-    order = lru_cache(2)(lambda again: shuffled(cohort.n_subjects, _COPY, seed, again))
+    order = lru_cache(2)(lambda again: shuffled(cohort.n_subjects, Salt.COPIES, seed, again))
     for members in companies(numbers):
         again, place = np.divmod(members, cohort.n_subjects)
         chosen = np.empty(len(members), dtype=np.int64)
@@ -106,7 +106,7 @@ class Marginals:
         subject = np.repeat(np.arange(len(words)), statics + timed)
         place = np.arange(len(subject)) - np.repeat(np.cumsum(statics + timed) - statics - timed, statics + timed)
         is_static = place < statics[subject]
-        own = draw(words[subject] + place.astype(np.uint64), _ROW)
+        own = draw(words[subject] + place.astype(np.uint64), Salt.ROWS)
         kind, pick, wait = (uniform(draw(own, what)) for what in (_TYPE, _VALUE, _GAP))
         data_type = np.where(is_static, *(np.searchsorted(self.share[i], kind, side="right") for i in (1, 0)))
         rows = self.values.rows(data_type + self.n_types * is_static, pick)
@@ -142,7 +142,7 @@ def _in_companies(
     model: Any, numbers: Ints, seed: int, most: int, origins: Callable[[Ints], Ints]
 ) -> Iterator[Invented]:
     for members in companies(numbers):
-        columns, whole = model.records(draw(members, _ROW, seed), most)
+        columns, whole = model.records(draw(members, Salt.ROWS, seed), most)
         order = in_order(*(columns[name] for name in ("subject", "is_static", "time", "data_type")))
         lengths = np.bincount(columns.pop("subject"), minlength=len(members))
         columns = {name: column[order] for name, column in columns.items()}

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tawt.arrays import Floats, Ints
-from tawt.chance import draw, uniform
+from tawt.chance import Salt, draw, uniform
 from tawt.contracts.cells import SMALL_CELL
 
-_ORIGIN = 64
 _US = 1_000_000
 _DAY = 86_400 * _US
 _FINE = (_DAY, 3600 * _US, 60 * _US, _US, 1)
@@ -73,7 +72,7 @@ class Origins:
         """Return the moment of each record, `(n,)` us since 1970-01-01: a function of its number and the seed."""
         if not self.fine:
             return np.full(len(numbers), self.starts[0])
-        step, place, hour, rest = (uniform(draw(numbers, _ORIGIN, seed, what)) for what in range(4))
+        step, place, hour, rest = (uniform(draw(numbers, Salt.ORIGIN, seed, what)) for what in range(4))
         own = np.searchsorted(self.share, step, side="right").clip(max=len(self.share) - 1)
         start, end = self.starts[own], self.starts[own + 1]
         day = start + (place * ((end - start) // _DAY)).astype(np.int64) * _DAY

@@ -23,7 +23,7 @@ from torch import Tensor
 from tawt.arrays import Floats, Ints
 from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
-from tawt.chance import draw, uniform
+from tawt.chance import Salt, draw, uniform
 from tawt.dataset.reader import Split, fingerprint_of
 from tawt.errors import CheckpointError, ConfigError, nearest
 from tawt.files import digest
@@ -40,8 +40,6 @@ Kind = Literal["normal", "vae", "gan"]
 FORMAT = "tawt.prior/1"
 STEPS = 1000
 """Of a generator."""
-_POSTERIOR, _PRIOR, _WHICH = 64, 65, 66
-"""Salts of what is drawn."""
 _AGAIN = "remove the file: it is made again from the run"
 
 
@@ -72,8 +70,8 @@ class Prior:
             ConfigError: The prior knows no such thing, or must be told one.
         """
         given = given or {}
-        noise = normals(draw(numbers, _PRIOR, seed), self.width).double()
-        chance = torch.from_numpy(uniform(draw(numbers, _WHICH, seed)))
+        noise = normals(draw(numbers, Salt.PRIOR, seed), self.width).double()
+        chance = torch.from_numpy(uniform(draw(numbers, Salt.WHICH, seed)))
         if unknown := [name for name in given if name not in {one.name for one in self.known}]:
             names = [one.name for one in self.known]
             raise ConfigError(
@@ -131,7 +129,7 @@ def posteriors(decoder: LoadedDecoder, split: Split, seed: int = 0) -> tuple[Int
     batch: PackedBatch
     for batch in loader.sequential():
         told = decoder.latent(batch)
-        noise = normals(draw(batch.subject_id.numpy(), _POSTERIOR, seed), told.mean.shape[1])
+        noise = normals(draw(batch.subject_id.numpy(), Salt.ORIGIN, seed), told.mean.shape[1])
         subjects.append(batch.subject_id.numpy())
         drawn.append(told.drawn(noise).numpy())
     return np.concatenate(subjects), np.concatenate(drawn).astype(np.float64)
@@ -181,7 +179,7 @@ def fit_prior(
         there, told = columns_of(what, known, others)
         held = torch.from_numpy(np.concatenate([their_z[there], told], 1))
     else:
-        out = torch.from_numpy(uniform(draw(subjects[there], _POSTERIOR, seed + 1)) < 0.1)
+        out = torch.from_numpy(uniform(draw(subjects[there], Salt.ORIGIN, seed + 1)) < 0.1)
         rows, held = rows[~out], rows[out]
     mixture = fit_mixture(rows, held, seed)
     return Prior(kind, width, what, vars(mixture), made_of)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.batching.batch import PackedBatch
-from tawt.chance import draw
+from tawt.chance import Salt, draw
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.drawn import Drawn
@@ -31,8 +31,6 @@ from tawt.models.encoder import Encoder
 from tawt.synthesis.continuations import Continued, Keeper
 
 METHODS = ("M0", "M1", "M2")
-_FREE, _BOUND = 61, 62
-"""Salts of the words of continuations."""
 WIDTH = 128
 """Continuations that are drawn side by side."""
 
@@ -116,12 +114,12 @@ def simulate(
         part = slice(start, start + WIDTH)
         own = torch.from_numpy(record[part])
         until = question.until[record[part]] if question.until is not None else None
-        free = begun.branched(own, draw(words[part], _FREE))
+        free = begun.branched(own, draw(words[part], Salt.FREE))
         came, summed, made, whole = _followed(free, question, until, most, keeper)
         for method, found in (("M0", came), ("M1", summed)):
             each[method][part], steps[method][part], complete[method][part] = found, made, whole
         if "M2" in methods:
-            bound = begun.branched(own, draw(words[part], _BOUND), suppressed=True)
+            bound = begun.branched(own, draw(words[part], Salt.BOUND), suppressed=True)
             each["M2"][part], steps["M2"][part], complete["M2"][part] = _survived(bound, question, until, most)
     return Simulated(
         {method: each[method].reshape(d, n) for method in methods},
@@ -158,7 +156,7 @@ def continue_records(
     keeper = Keeper()
     for start in range(0, len(record), WIDTH):
         part = slice(start, start + WIDTH)
-        free = begun.branched(torch.from_numpy(record[part]), draw(words[part], _FREE))
+        free = begun.branched(torch.from_numpy(record[part]), draw(words[part], Salt.FREE))
         for _ in keeper.events(free, most, until[record[part]] if until is not None else None):
             pass
     return _kept(keeper, prompts, n)

@@ -12,7 +12,7 @@ from torch import Tensor
 from tawt.arrays import Bools, Ints
 from tawt.batching.batch import PackedBatch
 from tawt.batching.gaps import PERIODS
-from tawt.chance import draw
+from tawt.chance import Salt, draw
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import Records
 from tawt.dataset.vocabulary import Vocabulary
@@ -25,7 +25,6 @@ from tawt.synthesis.shared import Shared
 COMPANY = 64
 """Records that are drawn side by side. What is computed hangs in its last bits on how many these are, so they are
 always as many, also where few of them are wanted."""
-_RECORD = 63
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +82,7 @@ def invent(
         members = wanted[0] // COMPANY * COMPANY + np.arange(COMPANY)
         origin = origins(members)
         sampler = Sampler(
-            encoder, heads, vocabulary, from_nothing(origin), draw(members, _RECORD, seed),
+            encoder, heads, vocabulary, from_nothing(origin), draw(members, Salt.RECORDS, seed),
             watched=torch.from_numpy(~shared.is_common) if shared is not None else None, suppressed=True,
             possible=torch.from_numpy(shared.as_told) if shared is not None else None,
             snap=shared.nearest if shared is not None else None, z=latent(members) if latent is not None else None,

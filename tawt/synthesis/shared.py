@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Floats, Ints
-from tawt.chance import draw, uniform
+from tawt.chance import Salt, draw, uniform
 from tawt.contracts.cells import SMALL_CELL
 from tawt.dataset.records import Cohort, Records
 from tawt.dataset.scales import Scale
@@ -38,7 +38,6 @@ _NOISE = 1e-6
 """Share of a number that single precision may lose."""
 _MOST_OF_SCALE = 1 << 14
 """Numbers of a data_type that its scale is made of."""
-_ANEW = 90
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +103,7 @@ class _Kept:
         for part in self.cohort.parts():
             kept = part.keep(self.shared.as_told[part.is_static.astype(np.int64), part.data_type])
             words = row_words(kept)
-            value = self.shared.anew(kept.data_type.astype(np.int64), kept.value, uniform(draw(words, _ANEW)))
+            value = self.shared.anew(kept.data_type.astype(np.int64), kept.value, uniform(draw(words, Salt.ANEW)))
             yield self.shared.waits.anew(replace(kept, value=np.where(kept.has_number, value, kept.value)), words)
 
 

@@ -6,16 +6,15 @@ import numpy as np
 
 from tawt.batching.host import HostBatch
 from tawt.batching.order import by_type
-from tawt.chance import draw
+from tawt.chance import Salt, draw
 
 _CONTENT = ("data_type", "value", "value_token", "value_status")
-_SHUFFLE = 65
 
 
 def with_others_events(batch: HostBatch, seed: int) -> HostBatch:
     """Return records with their own statics and times, in which what happened is dealt anew among all of the batch."""
     timed = np.flatnonzero(~batch.is_static)
-    dealt = timed[np.argsort(draw(np.arange(len(timed)), _SHUFFLE, seed), kind="stable")]
+    dealt = timed[np.argsort(draw(np.arange(len(timed)), Salt.SHORTCUTS, seed), kind="stable")]
     changes = {}
     for name in _CONTENT:
         column = getattr(batch, name).copy()

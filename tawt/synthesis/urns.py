@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Floats, Ints, Words
-from tawt.chance import draw
+from tawt.chance import Salt, draw
 from tawt.dataset.records import Records
 
-_ROW = 76
 _HELD = 1 << 21
 """Rows that wait before those that no urn has room for are let go."""
 
@@ -86,7 +85,7 @@ class Urns:
 def row_words(part: Records) -> Words:
     """Return a random word of each triplet, `(n,)`: of its subject and its place in the record."""
     place = np.arange(len(part.time)) - part.bounds[:-1][part.subject]
-    return draw(draw(part.subject_id)[part.subject] + place.astype(np.uint64), _ROW)
+    return draw(draw(part.subject_id)[part.subject] + place.astype(np.uint64), Salt.ROWS)
 
 
 def values_of(part: Records) -> dict[str, NDArray[Any]]:

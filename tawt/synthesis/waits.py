@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tawt.arrays import Bools, Ints, Words
-from tawt.chance import draw, uniform
+from tawt.chance import Salt, draw, uniform
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.clock import STEPS, coarsest_step
@@ -19,7 +19,6 @@ from tawt.dataset.records import Cohort, Records
 from tawt.dataset.scales import Scale
 from tawt.synthesis.urns import Filling, gaps_of, row_words
 
-_WAIT = 91
 _MOST_OF_SIZE = 1 << 12
 """Gaps that a scale is made of, of each size: from one power of two to the next."""
 _HOUR, _DAY, _WEEK = (hours * US_PER_HOUR for hours in (1, 24, 168))
@@ -46,7 +45,7 @@ class Waits:
         timed = np.flatnonzero(~part.is_static)
         first, gap = gaps_of(part)
         first, gap = first[timed], gap[timed]
-        told, chance = gap.copy(), uniform(draw(words[timed], _WAIT))
+        told, chance = gap.copy(), uniform(draw(words[timed], Salt.WAITS))
         for later, (scale, step, hours) in enumerate(zip(self.scales, self.steps, self.hours, strict=True)):
             at = np.flatnonzero(~first & (gap > 0) if later else first)
             own = gap[at].astype(np.float64)
