@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -80,7 +80,6 @@ class Answered:
     """`(d,)`, continuations that were cut before all was seen that is asked."""
     n: int
     """Continuations of each."""
-    squares: Floats = field(default_factory=lambda: np.empty(0))
 
     @property
     def n_without(self) -> int:
@@ -147,7 +146,6 @@ class Asking:
         self.answered = Answered(
             np.zeros((*shape, *width)), np.zeros(shape, np.int64), np.zeros(len(labels), np.int64), n
         )
-        self.answered.squares = np.zeros(shape)
         self._waiting: list[tuple[pa.Table, pa.Table]] = []
         self._n_waiting = 0
 
@@ -228,7 +226,6 @@ class Asking:
             np.add.at(of.total, (row[kept], at[kept], values[kept].astype(np.int64)), 1)
         else:
             np.add.at(of.total, (row[kept], at[kept]), values[kept])
-            np.add.at(of.squares, (row[kept], at[kept]), values[kept] ** 2)
         settled = np.isin(cut["_pseudo"].to_numpy(), pseudo[kept])
         np.add.at(of.n_cut, cut["_label"].to_numpy()[~settled], 1)
 

@@ -55,7 +55,7 @@ def fitted(
     if name == "copies":
         return lambda numbers: copies(cohort, numbers, seed)
     of_many = shared()
-    common, n_types = of_many.of(cohort), len(of_many.is_common)
+    common, n_types = of_many.of(cohort), of_many.as_told.shape[1]
     model: Marginals | Markov = Marginals(common, n_types) if name == "marginals" else Markov(common, n_types)
     return lambda numbers: _in_companies(model, numbers, seed, most, origins)
 

@@ -83,7 +83,6 @@ def invent(
         origin = origins(members)
         sampler = Sampler(
             encoder, heads, vocabulary, from_nothing(origin), draw(members, Salt.RECORDS, seed),
-            watched=torch.from_numpy(~shared.is_common) if shared is not None else None, suppressed=True,
             possible=torch.from_numpy(shared.as_told) if shared is not None else None,
             snap=shared.nearest if shared is not None else None, z=latent(members) if latent is not None else None,
         )  # fmt: skip

@@ -44,8 +44,6 @@ _MOST_OF_SCALE = 1 << 14
 class Shared:
     """What is shared of `v` data_types: a grid of `g` numbers, or scales."""
 
-    is_common: Bools
-    """`(v,)`, whether more than few people have the data_type."""
     as_told: Bools
     """`(2, v)`, whether more than few have it with a time, and as a static fact."""
     numbers: NDArray[np.float32]
@@ -170,7 +168,7 @@ def fit_shared(cohort: Cohort, vocabulary: Vocabulary) -> Shared:
     bounds = np.concatenate([[0], np.cumsum(sizes)])
     scales = _scales(cohort, (sizes == 0) & (people_of > SMALL_CELL))
     numbers = number[np.lexsort((number, kind))]
-    return Shared(people_of > SMALL_CELL, told_of > SMALL_CELL, numbers, bounds, scales, step, zero, fit_waits(cohort))
+    return Shared(told_of > SMALL_CELL, numbers, bounds, scales, step, zero, fit_waits(cohort))
 
 
 def _scales(cohort: Cohort, wanted: Bools) -> dict[int, Scale]:

@@ -54,7 +54,7 @@ def fitted(vocabulary):
             return (whole.take(np.arange(a, a + 100)) for a in (0, 100, 200))
 
     one, three = fit_shared(whole, vocabulary), fit_shared(InParts(), vocabulary)
-    for name in ("is_common", "numbers", "bounds", "step", "zero"):
+    for name in ("as_told", "numbers", "bounds", "step", "zero"):
         assert np.array_equal(getattr(one, name), getattr(three, name)), name
     assert one.waits.steps == three.waits.steps and one.scales.keys() == three.scales.keys()
     for of_one, of_three in zip(
