@@ -34,7 +34,7 @@ from tawt.evaluation.settle import Settled
 from tawt.evaluation.subgroups import by_group
 from tawt.evaluation.table import Comparison, compare, unmeasured
 from tawt.evaluation.tabular import given_weights
-from tawt.evaluation.withheld import FEW, n_subjects, withheld, without
+from tawt.evaluation.withheld import FEW, n_subjects, withheld, withheld_text, without
 from tawt.figures.common import matplotlib
 from tawt.figures.evaluation import plot_models
 from tawt.files import digest, write_sealed, write_text
@@ -169,6 +169,7 @@ def evaluate(
                 name, said.astype(np.float64), loaded.spec, sha256_file(loaded.loaded.weights)
             )
         assert first is not None and asked is not None, "there is one run at least"
+        _hold_tongue(models[names[0]][0], split, tell)
         beside = Beside(datasets[0], labels, splits, first[0], first[1], seed, notes.append, tables)
         for name, told in beside.models(baselines, lambda name: tell({"event": "model", "name": name})):
             models[name] = asked.answered(name, told, first[0].spec, digest([name, seed, str(tables.get(name, ""))]))
@@ -190,6 +191,13 @@ def evaluate(
         drawn = tuple(plot_models(drawn_of, aside, labels.name, undrawn.append, names, unit)) if plots else ()
     drawn = tuple(place / path.relative_to(aside) for path in drawn)
     return replace(found, plots=drawn, notes=(*found.notes, *undrawn))
+
+
+def _hold_tongue(said: Predictions, split: str, tell: Callable[[dict[str, Any]], None]) -> None:
+    """Say that nothing will be told, before baselines that take minutes learn what it would stand beside."""
+    if withheld(("any",), said.outcome, said.subject_id):
+        n = n_subjects(said.subject_id, np.ones(said.outcome.n_rows, dtype=bool))
+        tell({"event": "note", "text": withheld_text(split, n if n > SMALL_CELL else None)})
 
 
 def _compared(

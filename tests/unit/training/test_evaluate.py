@@ -227,7 +227,12 @@ def test_few_with_the_outcome_are_told_of_in_no_figure(pretrained):
     """Many subjects of whom few had the outcome: nothing that was measured, or settled on tuning, stands anywhere."""
     write_labels(pretrained, boolean_value=lambda length: length > np.sort(length)[-20])
     run = finetune(pretrained, "task", "base", mode="probe", device="cpu", settings=QUICK).run
-    result = evaluate(pretrained, "task", run, baselines=("prevalence",), n_draws=20, device="cpu", plots=True)
+    heard: list[dict] = []
+    result = evaluate(
+        pretrained, "task", run, baselines=("prevalence",), n_draws=20, device="cpu", plots=True, report=heard.append
+    )
+    before = [one.get("text", "") for one in heard[: heard.index({"event": "model", "name": "prevalence"})]]
+    assert before[-1].startswith("no figure is told: of 60 subjects"), "it is said before the baselines learn"
     told = json.loads((result.folder / "evaluation.json").read_text())
     assert told["n_subjects"] > 50 and not result.plots
     assert {one["value"] for row in told["rows"] for one in row["metrics"].values()} == {None}
