@@ -6,11 +6,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tawt.contracts.account import Account
 from tawt.contracts.dataset import VOCABULARY
 from tawt.database.connect import connect, parquet_files, wrapped_errors
+from tawt.readers import table_of
 from tawt.sources.stage import Bound, StageResult
 from tawt.transforms.carry import CARRIED, carried
 from tawt.transforms.units import Units
@@ -32,7 +32,7 @@ def carry_vocabulary(
     basis = bound.settings.basis
     assert basis is not None and basis.record is not None
     content = basis.content()
-    base = pq.read_table(pa.BufferReader(content))
+    base = table_of(content)
     units = Units.of(bound.pipeline, bound.settings.project)
     table = carried(base, counts, dictionary, basis.record.concepts, units, basis.record.by_code)
     (folder / VOCABULARY).write_bytes(content)

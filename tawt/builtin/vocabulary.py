@@ -16,7 +16,7 @@ from tawt.contracts.dataset import VOCABULARY as VOCABULARY_FILE
 from tawt.database.connect import connect, parquet_files, wrapped_errors
 from tawt.errors import StageError
 from tawt.pipeline.telling import FEW_TEXTS
-from tawt.readers import read_parquet
+from tawt.readers import read_parquet, table_of
 from tawt.shell import command
 from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
 from tawt.transforms.crowds import COLUMNS, Crowds
@@ -38,7 +38,7 @@ def run_vocabulary(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     events = bound.inputs["events"]
     basis = bound.settings.basis
     record = basis.record if basis is not None else None
-    base = pq.read_table(pa.BufferReader(basis.content())) if basis is not None and record is not None else None
+    base = table_of(basis.content()) if basis is not None and record is not None else None
     frozen = record is not None and record.frozen
     train = events.below("data" if frozen else "data/train")
     # whoever is read in a frozen vocabulary fits nothing, and texts are looked at for the kind of a code alone

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from tawt.builtin.all import all_stages, graph_of
 from tawt.builtin.vocabulary import UNKNOWN_BEFORE
 from tawt.contracts.basis import Basis, basis_of
@@ -27,6 +24,7 @@ from tawt.pipeline.run import Report, RunResult, make
 from tawt.pipeline.stale import Reason, Why, about_pipeline, all_in_words, in_words
 from tawt.pipeline.undone import Asked
 from tawt.pipeline.workspace import Workspace, open_workspace
+from tawt.readers import table_of
 from tawt.seals import LIST, hold, sha256_file
 from tawt.shell import command
 from tawt.transforms.extend import growth
@@ -194,7 +192,7 @@ def extension(workspace: Workspace) -> Extension | None:
     basis, manifest = workspace.basis, read_manifest(workspace, "vocabulary")
     if basis is None or basis.record is None or manifest is None:
         return None
-    base, table = (pq.read_table(pa.BufferReader(one)) for one in (basis.content(), _read(workspace)))
+    base, table = (table_of(one) for one in (basis.content(), _read(workspace)))
     n = manifest.facts.get(UNKNOWN_BEFORE, 0)
     n_unknown = n if isinstance(n, int) else 0
     grown = tuple(growth(base, table, n_unknown))

@@ -12,14 +12,13 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tawt.config.vocabulary import MAX_BINS
 from tawt.contracts.contract import check_schema, own_contract
 from tawt.contracts.dataset import SPECIAL_CODES
 from tawt.errors import ContractError, DatasetError
-from tawt.readers import AGAIN, reading
+from tawt.readers import AGAIN, reading, table_of
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -55,7 +54,7 @@ class Vocabulary:
 
     def table(self) -> pa.Table:
         """Return all columns of the file."""
-        return pq.ParquetFile(pa.BufferReader(self.content)).read()
+        return table_of(self.content)
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -168,7 +167,7 @@ def read_vocabulary(path: Path, hint: str = AGAIN) -> Vocabulary:
     contract = own_contract("vocabulary")
     with reading(path, "a vocabulary", hint, DatasetError):
         content = path.read_bytes()
-        table = pq.ParquetFile(pa.BufferReader(content)).read()
+        table = table_of(content)
         table.validate(full=True)  # its texts too; names are bytes until somebody asks
         _names = table.schema.names
     try:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,3 +219,20 @@ def test_of_two_columns_of_one_name_none_is_read(tmp_path: Path) -> None:
         with pytest.raises(FileError, match=said):
             read_parquet(path, wanted)
     assert read_parquet(path, ["a"]).to_pydict() == {"a": [1]}
+
+
+def test_bytes_that_are_here_are_read_by_no_other_thread(tmp_path: Path) -> None:
+    """One that lets go of them while the program ends takes it down, now and then: so there must be none."""
+    pq.write_table(pa.table({name: [1, 2, 3] for name in "abcdefgh"}), tmp_path / "a.parquet")
+    code = f"""if True:
+        import os, pathlib, pyarrow.parquet
+        from tawt.readers import table_of
+        content = pathlib.Path({str(tmp_path / "a.parquet")!r}).read_bytes()
+        before = len(os.listdir("/proc/self/task"))
+        assert table_of(content).num_columns == 8
+        print(len(os.listdir("/proc/self/task")) - before)
+    """
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"
+    places = [path for path in Path(readers.__file__).parent.rglob("*.py") if path.name != "readers.py"]
+    careless = re.compile(r"(read_table|ParquetFile)\(\s*(pa\.BufferReader|pa\.py_buffer|io\.BytesIO)")
+    assert [path.name for path in places if careless.search(path.read_text())] == []
