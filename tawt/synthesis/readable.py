@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,6 +28,10 @@ _MISSING = {
     ValueStatus.NOT_MEASURED: "not measured",
 }
 _BOUND = {ValueStatus.CENSORED_LOW: "<", ValueStatus.CENSORED_HIGH: ">"}
+_COMMON = 3
+"""What so many names of numbers end in says nothing of one."""
+_UNITS = {"fahrenheit", "celsius", "f", "c", "lb", "lbs", "kg", "cm", "inch"}
+"""Words in a name that tell its unit, which stands behind the number, and can be another by then."""
 _SHORT = 3
 """A word of so many letters is taken for an abbreviation."""
 
@@ -45,11 +50,15 @@ class Readable:
         rows = vocabulary.table().select(names).to_pylist()
         self.vocabulary = vocabulary
         self._told = Meanings(vocabulary)
-        self.names = tuple(
-            row["description"] or ("A code of few" if code == SPECIAL_CODES[UNKNOWN] else _spoken(code))
-            for code, row in zip(vocabulary.codes, rows, strict=True)
+        self.names = _short_names(
+            [
+                row["description"] or ("A code of few" if code == SPECIAL_CODES[UNKNOWN] else _spoken(code))
+                for code, row in zip(vocabulary.codes, rows, strict=True)
+            ],
+            [bool(row["quantiles"]) for row in rows],
+            [bool(row["unit"]) for row in rows],
         )
-        """The description of each data_type, or its code where it has none."""
+        """The description of each data_type, without what others say too; its code where it has none."""
         self.units = tuple(row["unit"] or "" for row in rows)
         """Of each, "" where it has none."""
         self.decimals = tuple(
@@ -99,6 +108,29 @@ class Readable:
 def is_missing(status: Whole) -> Bools:
     """Return whether triplets say that a value is not known, `(n,)`."""
     return np.isin(status, [*_MISSING])
+
+
+def _short_names(names: Sequence[str], has_numbers: Sequence[bool], has_unit: Sequence[bool]) -> tuple[str, ...]:
+    """Return names without what dictionaries put behind them, where no other name begins so.
+
+    `Potassium, Blood, Chemistry` is `Potassium`, and `Potassium, Blood` where there is one of urine; `Temperature
+    Fahrenheit`, told in degrees Celsius, is `Temperature`, or `Temperature (given in Fahrenheit)` where there are both.
+    """
+    parts = [name.split(", ") for name in names]
+    common = Counter(part for own, there in zip(parts, has_numbers, strict=True) if there for part in own[1:])
+    begins = Counter(tuple(own[:k]) for own in parts for k in range(1, len(own) + 1))
+    found: list[tuple[str, str]] = []
+    for own, unit in zip(parts, has_unit, strict=True):
+        kept = len(own)
+        while kept > 1 and common[own[kept - 1]] >= _COMMON and begins[tuple(own[: kept - 1])] == 1:
+            kept -= 1
+        first, _, last = own[0].rpartition(" ")
+        of_unit = last.strip("(.)")
+        if not (first and unit and of_unit.lower() in _UNITS):
+            first, of_unit = own[0], ""
+        found.append((", ".join([first, *own[1:kept]]), of_unit))
+    twice = Counter(name for name, _ in found)
+    return tuple(f"{name} (given in {unit})" if unit and twice[name] > 1 else name for name, unit in found)
 
 
 def _spoken(code: str) -> str:

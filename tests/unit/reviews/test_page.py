@@ -91,6 +91,23 @@ def test_no_byte_of_a_record_tells_its_label(vocabulary: Vocabulary) -> None:
     assert told_apart(own, items(oracle(N, 2).records, finer)) > 0.95
 
 
+def test_a_name_says_no_more_than_tells_it_from_others(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    """What a dictionary puts behind most names is left out, as is a unit that stands behind the number, where no two
+    are called alike then; what ends the names of a few, or of what is no number, stays."""
+    said = {
+        4: "Potassium, Blood, Chemistry", 6: "Sodium, Blood, Chemistry", 7: "Sodium, Urine, Chemistry",
+        8: "Calcium, Total, Blood, Chemistry", 9: "Temperature Fahrenheit", 11: "Weight (lbs.)", 12: "Weight (kg)",
+    }  # fmt: skip
+    words = named(
+        vocabulary, tmp_path, description={**said, 10: "Anemia, unspecified"}, unit=dict.fromkeys(said, "kg"),
+        quantiles={kind: [0.0, 1.0] for kind in said},
+    )  # fmt: skip
+    assert [Readable(words).names[kind] for kind in (*said, 10)] == [
+        "Potassium", "Sodium, Blood", "Sodium, Urine", "Calcium, Total", "Temperature", "Weight (given in lbs)",
+        "Weight (given in kg)", "Anemia, unspecified",
+    ]  # fmt: skip
+
+
 def test_what_is_not_shown_leaves_no_trace(vocabulary: Vocabulary) -> None:
     """Other ids, origins, digits behind the last one, seconds and an order within a minute give the same bytes."""
     rng, readable = np.random.default_rng(3), Readable(vocabulary)
