@@ -10,6 +10,7 @@ from pathlib import Path
 from tawt.arrays import Floats
 from tawt.assessment.attacks import Describe, Privacy, over_people, privacy, seen
 from tawt.assessment.learned import answers_of, task_of
+from tawt.assessment.result import NAMES
 from tawt.assessment.sides import Sides
 from tawt.assessment.smaller import Smaller
 from tawt.assessment.spaces import by_event, log_likelihoods, space_of
@@ -202,7 +203,7 @@ def fidelity_of(
     found = judge(
         asked.synthetic, asked.sides.test, asked.sides.reference, asked.controls, n_types=len(asked.dataset.vocabulary),
         calendar=calendar, models=models, discriminators=others, embeddings=embeddings, tasks=learned,
-        seed=asked.seed,
+        seed=asked.seed, doing=lambda name: asked.doing(f"how like real records: {NAMES.get(name, name)}"),
     )  # fmt: skip
     return found, tuple(learned)
 

@@ -71,6 +71,7 @@ def judge(
     tasks: Mapping[str, Task] | None = None,
     most_paired: int = MOST_PAIRED,
     seed: int = 0,
+    doing: Callable[[str], None] = lambda name: None,
 ) -> Fidelity:
     """Compare sets of records with real ones that nothing was learned from; all in one vocabulary.
 
@@ -90,6 +91,7 @@ def judge(
         tasks: What is learned from the sets, by name.
         most_paired: Data_types of which pairs are counted, at most.
         seed: Of what is drawn.
+        doing: Hears the name of each set before it is compared.
 
     Raises:
         ConfigError: A set has fewer than 20 subjects, a control has the name of another set, there is no such model,
@@ -118,6 +120,7 @@ def judge(
     found: dict[str, dict[str, Measure]] = {}
     scores: dict[str, tuple[Floats, Floats]] = {}
     for name in others:
+        doing(name)
         other = seen[name]
         found[name] = {**_counted(real.portrait, other.portrait, within, n_types, calendar)}
         found[name] |= correlations(real.summary, other.summary)

@@ -124,7 +124,10 @@ def faulty():
         "unknown": replace(real, data_type=np.where(real.data_type == 10, 64, real.data_type).astype(np.int32)),
     }
     assert set(contents) < set(OF_TRIPLETS)
-    return judge(real, test, real, faults, n_types=toy.N_TYPES + 1, models=())
+    heard: list[str] = []
+    found = judge(real, test, real, faults, n_types=toy.N_TYPES + 1, models=(), doing=heard.append)
+    assert heard == ["synthetic", "real", *faults], "whose turn it is is told"
+    return found
 
 
 SEEN = {
