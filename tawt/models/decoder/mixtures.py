@@ -92,9 +92,13 @@ def draw_rank(outputs: Tensor, uniforms: Tensor) -> Tensor:
     weight, place, scale = (x.double() for x in _parts(outputs, NARROW_RANK))
     own = chosen(weight, uniforms[:, :1])
     place, scale = place.gather(1, own)[:, 0], scale.gather(1, own)[:, 0]
-    first, last = torch.sigmoid(-place / scale), torch.sigmoid((1 - place) / scale)
-    share = (first + uniforms[:, 1] * (last - first)).clamp(1e-12, 1 - 1e-12)
-    return (place + scale * share.logit()).clamp(0, 1)
+    # from the side on which what lies within is a small number, in logarithms: a component may lie far outside
+    below = place < 0.5
+    place, share = torch.where(below, 1 - place, place), torch.where(below, 1 - uniforms[:, 1], uniforms[:, 1])
+    first, last = functional.logsigmoid(-place / scale), functional.logsigmoid((1 - place) / scale)
+    chance = torch.logaddexp(first + (-share).log1p(), last + share.log())
+    rank = (place + scale * (chance - torch.log(-torch.expm1(chance)))).clamp(0, 1)
+    return torch.where(below, 1 - rank, rank)
 
 
 def _parts(outputs: Tensor, narrowest: float) -> tuple[Tensor, Tensor, Tensor]:
