@@ -49,6 +49,9 @@ class NextConfig(Section):
     n_due: int = Field(0, ge=0, le=4096)
     """Data_types, the most frequent ones, of which it is told how long ago each came last, so that what is measured
     twice a day comes twice a day; 0 = none."""
+    due_by_hour: bool = False
+    """Whether it is told of these as well whether that was whole hours ago, as what keeps to the clock comes at one
+    minute of the hour again and hardly shortly before."""
     n_numbers: int = Field(6, ge=1, le=256)
     """Logistics in the mixture of numbers."""
 

@@ -1,7 +1,8 @@
 """How due each data_type is: what it says of the next event that one came so long ago.
 
 A laboratory value that was measured an hour ago is hardly measured again now, and one of yesterday is. A decoder could
-keep the time of every data_type in its state; told of it, it needs no room for that (docs/log.md).
+keep the time of every data_type in its state; told of it, it needs no room for that (docs/log.md). What keeps to the
+clock comes again after whole hours, and hardly a few minutes before: that is told beside.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ WAYS = 4
 """Curves of each data_type; the state says how much of each."""
 POINTS = 28
 """Points of a curve: evenly from now to a year in log minutes, and one that stands for never."""
+_NEAR = 1 / 120
+"""Hours from a whole one that are none of it: half a minute."""
 NEVER = -(1 << 62)
 """us: no time; a record may begin before the moment that times count from."""
 
@@ -29,12 +32,17 @@ class Due(nn.Module):
 
     Args:
         d_model: Width of states and embeddings.
+        by_hour: Whether whole hours have curves of their own.
     """
 
-    def __init__(self, d_model: int) -> None:
+    def __init__(self, d_model: int, by_hour: bool = False) -> None:
         super().__init__()
         self.curves = nn.Linear(d_model, WAYS * POINTS, bias=False)
         nn.init.zeros_(self.curves.weight)
+        self.of_whole = nn.Linear(d_model, WAYS * POINTS, bias=False) if by_hour else None
+        """How these differ from the others."""
+        if self.of_whole is not None:
+            nn.init.zeros_(self.of_whole.weight)
         self.of_state = nn.Linear(d_model, WAYS)
 
     def forward(self, states: Tensor, table: Tensor, age_hours: Tensor) -> Tensor:
@@ -51,6 +59,10 @@ class Due(nn.Module):
         low = place.floor().clamp_max(last - 1)
         low, share = (torch.where(age_hours < 0, never, x) for x, never in ((low, last + 1.0), (place - low, 0.0)))
         row = low.long() + torch.arange(len(table), device=table.device) * POINTS
+        if self.of_whole is not None:
+            whole = (age_hours.round() >= 1) & ((age_hours - age_hours.round()).abs() < _NEAR)
+            row = row + whole * len(curves)
+            curves = torch.cat([curves, curves + self.of_whole(table).float().view(-1, WAYS)])
         # its gradient sums repeated rows in a fixed order
         here, then = (functional.embedding(at, curves) for at in (row, (row + 1).clamp_max(len(curves) - 1)))
         told = torch.lerp(here, then, share[..., None])

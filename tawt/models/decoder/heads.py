@@ -92,7 +92,7 @@ class NextHeads(nn.Module):
         self.step = zeroed(nn.Linear(d_model, len(Step), bias=False))
         self.step_bias = nn.Parameter(torch.zeros(2, len(Step)))
         n_due = min(how.n_due, v)
-        self.due = Due(d_model) if n_due else None
+        self.due = Due(d_model, how.due_by_hour) if n_due else None
         self.of_due = zeroed(nn.Linear(d_model, 1, bias=False)) if n_due else None
         self.gap = nn.Linear(d_model, 3 * how.n_gaps)
         # by the clock, see `GapOutputs`

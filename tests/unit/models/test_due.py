@@ -71,3 +71,32 @@ def test_a_renewal_process_is_learned(n_types):
     )
     # of 4,000 draws a point of the curve has some 200: two standard errors and a half are .09
     assert np.abs(found - right).max() < 0.09
+
+
+def test_what_keeps_to_the_clock_is_due_after_whole_hours():
+    """Of a data_type that comes after whole hours and hardly ever a few minutes before or behind, both are learned; at
+    the start, and of what never came, whole hours change nothing."""
+    rng = np.random.default_rng(2)
+    minutes = np.where(rng.random(4000) < 0.5, rng.integers(0, 300, 4000), 60 * rng.integers(1, 5, 4000))
+    truth = np.where((minutes % 60 == 0) & (minutes > 0), 0.8, 0.05)
+    came = torch.from_numpy(rng.random(4000) < truth).float()[:, None]
+    age = torch.from_numpy((minutes / 60).astype(np.float32))[:, None]
+    asked = torch.tensor([0.0, 58 / 60, 1.0, 62 / 60, 3.0, 3.1, -1.0])[:, None]
+    found = {}
+    for by_hour in (True, False):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            due, states, table = Due(16, by_hour), torch.randn(1, 16), torch.randn(1, 16)
+        assert (due(states.expand(7, -1), table, asked) == 0).all()
+        optimizer = torch.optim.Adam(due.parameters(), lr=0.02)
+        for _ in range(150):
+            score = due(states.expand(len(age), -1), table, age)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(score, came)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            found[by_hour] = due(states.expand(7, -1), table, asked).sigmoid()[:, 0].numpy()
+    right = np.array([0.05, 0.05, 0.8, 0.05, 0.8, 0.05])
+    assert np.abs(found[True][:-1] - right).max() < 0.12 and found[True][-1] == pytest.approx(0.5, abs=0.05)
+    assert np.abs(found[False][:-1] - right).max() > 0.4  # a curve alone cannot say both

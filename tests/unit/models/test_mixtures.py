@@ -101,6 +101,19 @@ def test_draws_follow_the_densities():
     assert stats.kstest(drawn, share).pvalue > 1e-3
 
 
+@pytest.mark.parametrize(("place", "width"), [(-40.0, 0.3), (-0.5, 0.005), (-0.1, 0.005), (1.1, 0.005), (3.0, 0.01)])
+def test_ranks_of_a_component_far_outside_lie_as_its_density_does(place, width):
+    """What is left of it within (0, 1) is a decay from the near end, and no heap at the end itself."""
+    chances = torch.from_numpy(np.random.default_rng(5).random((5_000, 2)))
+    made = outputs([place], [width], NARROW_RANK)
+    drawn = draw_rank(made.expand(len(chances), -1), chances).numpy()
+    near = drawn if place < 0 else 1 - drawn
+    assert stats.kstest(near, stats.truncexpon(b=1 / width, scale=width).cdf).pvalue > 1e-3
+    grid = torch.linspace(0, 1, 100_001)
+    density = rank_log_density(made.expand(len(grid), -1), grid, grid).exp().numpy()
+    assert drawn.mean() == pytest.approx(np.trapezoid(density * grid.numpy(), grid.numpy()), abs=5 * width / 5_000**0.5)
+
+
 def test_a_gap_that_is_known_to_be_longer_is_drawn_from_what_is_left():
     """Given that hours have passed, gaps are longer and lie as the rest of the law does; the chance of that is scipy's."""
     rng = np.random.default_rng(4)
