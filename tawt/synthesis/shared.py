@@ -5,6 +5,8 @@ Nothing else is drawn.
 A heart rate comes in whole beats, a temperature in tenths. A number between them would tell an invented record from a
 real one at a glance. Where nearly all of a data_type's numbers are shared by many people, those are the grid; else
 they are told by a scale of means over many people, in the coarsest decimal step of which nearly all are multiples.
+So are those of a grid where it has holes that many people lie in, as beyond its ends: there they would heap up on what
+few shared numbers there are. A multiple of a step is the very float that a record's own number becomes.
 So no number and no moment is drawn because it was somebody's, and no data_type that few people have.
 """
 
@@ -51,11 +53,13 @@ class Shared:
     bounds: Ints
     """`(v + 1,)`, where each data_type's begin."""
     scales: Mapping[int, Scale]
-    """Of data_types without numbers here."""
+    """Of data_types without numbers here, and of what is not among the numbers of the others."""
     step: Floats
-    """`(v,)`, decimal step of these, in normalized units; 0 where they are continuous."""
-    zero: Floats
-    """`(v,)`, what stands for 0 of the canonical unit."""
+    """`(v,)`, decimal step of these, in the canonical unit; 0 where they are continuous."""
+    center: Floats
+    """`(v,)`, see `Vocabulary`."""
+    scale: Floats
+    """`(v,)`, see `Vocabulary`."""
     waits: Waits
     """How long it is to the first moment, and to later ones."""
 
@@ -80,11 +84,27 @@ class Shared:
             own = self.numbers[self.bounds[kind] : self.bounds[kind + 1]]
             if len(own):
                 found[at] = own[np.searchsorted((own[1:] + own[:-1]) / 2, value[at])]
-            elif kind in self.scales:
-                scale, number = self.scales[kind], value[at].astype(np.float64)
+            if kind in self.scales:
+                beside = self._in_hole(kind, own, value[at]) if len(own) else np.ones(len(at), dtype=np.bool_)
+                at, scale = at[beside], self.scales[kind]
+                number = value[at].astype(np.float64)
                 told = scale.within(number) if chance is None else scale.anew(number, chance[at])
-                step, zero = np.full(len(at), self.step[kind]), np.full(len(at), self.zero[kind])
-                found[at] = _rounded(told, step, zero) if self.step[kind] else told
+                found[at] = self._stepped(kind, told) if self.step[kind] else told
+        return found
+
+    def _in_hole(self, kind: int, own: NDArray[np.float32], value: NDArray[np.float32]) -> Bools:
+        """Whether each lies between numbers that many share, or beyond them, where many people have others."""
+        place = np.searchsorted(own, value)
+        is_own = own[np.minimum(place, len(own) - 1)] == value
+        holes = np.unique(np.searchsorted(own, self.scales[kind].points))
+        found: Bools = np.isin(place, holes) & ~is_own
+        return found
+
+    def _stepped(self, kind: int, value: Floats) -> NDArray[np.float32]:
+        """The nearest multiples of a step, as they come from a record: told in single precision, then normalized."""
+        center, scale = self.center[kind], self.scale[kind]
+        number = (np.round((value * scale + center) / self.step[kind]) * self.step[kind]).astype(np.float32)
+        found: NDArray[np.float32] = ((number.astype(np.float64) - center) / scale).astype(np.float32)
         return found
 
 
@@ -160,22 +180,32 @@ def fit_shared(cohort: Cohort, vocabulary: Vocabulary) -> Shared:
     common = people > SMALL_CELL
     covered = np.bincount(kind[common], rows[common], minlength=n_types)
     shared = covered >= LEAST_COVERED * np.maximum(n_rows, 1)
-    fits = (on_step >= LEAST_COVERED * np.maximum(n_rows, 1)) & ~shared & linear
-    step = np.where(fits.any(0), steps[fits.argmax(0), np.arange(n_types)], 0.0)
+    fits = (on_step >= LEAST_COVERED * np.maximum(n_rows, 1)) & linear
+    step = np.where(fits.any(0), np.array(STEPS)[fits.argmax(0)], 0.0)
     kept = common & shared[kind]
-    kind, number = kind[kept], number[kept]
+    key, kind, number = key[kept], kind[kept], number[kept]
     sizes = np.bincount(kind, minlength=n_types)
     bounds = np.concatenate([[0], np.cumsum(sizes)])
-    scales = _scales(cohort, (sizes == 0) & (people_of > SMALL_CELL))
+    # without a step, what lies between shared numbers would hardly ever be one of them
+    scales = _scales(cohort, ((sizes == 0) | (step > 0)) & (people_of > SMALL_CELL), key, sizes > 0)
     numbers = number[np.lexsort((number, kind))]
-    return Shared(told_of > SMALL_CELL, numbers, bounds, scales, step, zero, fit_waits(cohort))
+    how = scales, step, vocabulary.center, vocabulary.scale
+    return Shared(told_of > SMALL_CELL, numbers, bounds, *how, fit_waits(cohort))
 
 
-def _scales(cohort: Cohort, wanted: Bools) -> dict[int, Scale]:
-    """Return scales of data_types, `(v,)`, by number; of those that have no numbers there is none."""
+def _scales(cohort: Cohort, wanted: Bools, shared: Ints, has_shared: Bools) -> dict[int, Scale]:
+    """Return scales of data_types, `(v,)`, by number; of those that have no numbers there is none.
+
+    Args:
+        cohort: Real records.
+        wanted: `(v,)`, which data_types.
+        shared: Keys of numbers that many share, which count for nothing.
+        has_shared: `(v,)`, which data_types have some; of these there is a scale only where many people have others.
+    """
     samples, n_before = Filling(_MOST_OF_SCALE), 0
     for part in cohort.parts():
         has = part.has_number & np.isfinite(part.value) & wanted[part.data_type]
+        has[has] = ~np.isin(_keys(part.data_type[has], part.value[has]), shared)
         samples.add(
             part.data_type[has].astype(np.int64),
             row_words(part)[has],
@@ -184,10 +214,11 @@ def _scales(cohort: Cohort, wanted: Bools) -> dict[int, Scale]:
         )
         n_before += part.n_subjects
     sampled = samples.done()
-    return {
+    found = {
         kind: Scale.of(sampled.columns["value"][a:b], sampled.columns["person"][a:b])
         for kind, a, b in zip(sampled.keys.tolist(), sampled.bounds[:-1], sampled.bounds[1:], strict=True)
     }
+    return {kind: one for kind, one in found.items() if len(one.points) > 1 or not has_shared[kind]}
 
 
 def _rounded(value: NDArray[np.float32] | Floats, step: Floats, zero: Floats) -> NDArray[np.float32]:
@@ -220,12 +251,17 @@ def step_of(numbers: NDArray[np.float32], zero: float, scale: float) -> float:
 
 def _counted(data_type: NDArray[np.int32], value: NDArray[np.float32], subject: Ints) -> Ints:
     """Return each number of each data_type, how many people have it, and in how many rows, `(3, m)`."""
-    bits = (value + np.float32(0)).view(np.uint32)  # of two zeros, one
-    key = data_type.astype(np.int64) << 32 | bits
+    key = _keys(data_type, value)
     order = np.lexsort((subject, key))
     key, subject = key[order], subject[order]
     first = np.append(True, (np.diff(key) != 0) | (np.diff(subject) != 0)) if len(key) else np.zeros(0, dtype=np.bool_)
     return _summed(np.stack([key, first.astype(np.int64), np.ones_like(key)]))
+
+
+def _keys(data_type: NDArray[np.int32], value: NDArray[np.float32]) -> Ints:
+    """Return a key of each number of each data_type, `(n,)`; of two zeros, one."""
+    found: Ints = data_type.astype(np.int64) << 32 | (value + np.float32(0)).view(np.uint32)
+    return found
 
 
 def _summed(found: Ints) -> Ints:
