@@ -49,7 +49,8 @@ REAL = real(600)
 _NONE, _MANY = np.zeros(TYPES), np.arange(-20.0, 120.0, 0.002)
 EVERYTHING = Shared(
     np.ones((2, TYPES), np.bool_), np.zeros(0, np.float32), np.zeros(TYPES + 1, np.int64),
-    dict.fromkeys(range(TYPES), Scale(_MANY, np.linspace(0, 1, len(_MANY)), np.zeros(1))), _NONE, _NONE, fit_waits(REAL),
+    dict.fromkeys(range(TYPES), Scale(_MANY, np.linspace(0, 1, len(_MANY)), np.zeros(1))), _NONE, _NONE, _NONE + 1,
+    fit_waits(REAL),
 )  # fmt: skip
 """As if many people had all that anybody has."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from tawt.dataset.records import Records
 from tawt.dataset.scales import Scale
 from tawt.errors import DatasetError
 from tawt.synthesis.shared import fit_shared
+from tawt.transforms.triplets import Coder
 from tests import shards
 
 
@@ -168,6 +171,44 @@ def test_small_numbers_are_no_multiples_of_a_large_step(vocabulary, unit: float,
     assert shared.step[COUNTS] == pytest.approx(unit)
     assert np.mean(np.abs(told) < unit / 4) == pytest.approx(np.mean(numbers == 0), abs=0.05)
     assert np.median(told) == pytest.approx(np.median(numbers), abs=2 * unit)
+
+
+def test_a_multiple_of_a_step_is_the_float_that_a_record_has(vocabulary):
+    """Tenths that few share are told to the bit as they come from events, where a number is in single precision."""
+    rng, coder = np.random.default_rng(0), Coder.of(vocabulary.table())
+    kind = np.full(3000, COUNTS)
+    real = coder.normalize(kind, np.float32(rng.integers(0, 50_000, 3000) / 10).astype(np.float64))
+    whole = records_of([(i // 10, COUNTS, 0.0) for i in range(3000)], 300, vocabulary)
+    shared = fit_shared(replace(whole, value=real), vocabulary)
+    tenths = rng.integers(2_000, 40_000, 3000)
+    drawn = (
+        ((tenths + rng.uniform(-0.4, 0.4, 3000)) / 10 - vocabulary.center[COUNTS]) / vocabulary.scale[COUNTS]
+    ).astype(np.float32)
+    told = shared.nearest(kind, drawn)
+    assert np.array_equal(told, coder.normalize(kind, np.float32(tenths / 10).astype(np.float64)))
+    assert np.array_equal(shared.nearest(kind, told), told)
+
+
+def test_what_many_have_beyond_shared_numbers_is_no_heap(vocabulary):
+    """Nineteen of twenty numbers lie on a grid; of the others, which spread far above it and in one hole, none is shared. They
+    are told in their step; where nobody is, there is nothing but the grid, whose own numbers stay to the bit."""
+    rng, rows = np.random.default_rng(0), []
+    for i in range(300):
+        rows += [(i, BEATS, float(x)) for x in rng.choice([60, 61, 70, 90], 59)]
+        rows += [(i, BEATS, float(rng.integers(200, 4000))), (i, BEATS, float(rng.integers(7100, 8900) / 100))]
+    rows = [(i, kind, round(x) if x > 90 else x) for i, kind, x in rows]
+    shared = fit_shared(whole := records_of(rows, 300, vocabulary), vocabulary)
+    found = told(shared, vocabulary, BEATS, [1234.4, 333.3, 64.0, 66.0, 61.0, 20.0])
+    assert found == pytest.approx([1234, 333, 61, 70, 61, 60], abs=1e-2)
+    in_hole = told(shared, vocabulary, BEATS, np.linspace(72, 88, 500))
+    assert len(np.unique(in_hole)) > 10 and np.abs(in_hole - np.linspace(72, 88, 500)).max() <= 0.5 + 1e-3
+    (kept,) = shared.of(whole).parts()
+    real, anew = (np.sort(one.value) for one in (whole, kept))
+    own = np.isin(real, shared.numbers)
+    assert 0.94 < own.mean() < 0.98 and (np.isin(anew, shared.numbers) == own).mean() > 0.99
+    assert np.array_equal(*(np.unique(x[np.isin(x, shared.numbers)]) for x in (real, anew)))
+    tail = [x[-250:].astype(np.float64) for x in (real, anew)]
+    assert np.median(tail[1]) == pytest.approx(np.median(tail[0]), rel=0.1) and np.isin(*tail).mean() < 0.2
 
 
 def test_what_few_people_have_is_no_part_of_what_many_share(fitted, vocabulary):
