@@ -19,7 +19,8 @@ from tawt.dataset.scales import Scale
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.gaps import HOURS, whole
-from tawt.models.decoder.heads import GAPS, KNOTS, Counted, Step
+from tawt.models.decoder.heads import GAPS, Counted, Step
+from tawt.models.decoder.places import KNOTS
 from tawt.models.time_encoding import MINUTES
 from tawt.objectives.next_event import make_targets
 

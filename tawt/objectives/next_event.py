@@ -19,8 +19,9 @@ from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.due import NEVER, last_times
 from tawt.models.decoder.gaps import US_PER_MINUTE
-from tawt.models.decoder.heads import Counted, NextHeads, Step, ranks
+from tawt.models.decoder.heads import Counted, NextHeads, Step
 from tawt.models.decoder.mixtures import gap_log_chance, rank_log_density
+from tawt.models.decoder.places import ranks
 from tawt.models.decoder.schedule import Schedule
 from tawt.models.time_encoding import MINUTES
 from tawt.objectives.losses import cross_entropy, ragged_cross_entropy

@@ -16,6 +16,7 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.due import Due
 from tawt.models.decoder.gaps import HOURS, GapOutputs
 from tawt.models.decoder.mixtures import NARROW_GAP, NARROW_RANK
+from tawt.models.decoder.places import KNOTS, ranks, values
 from tawt.models.decoder.schedule import N_MARKS
 from tawt.models.heads import ReconstructionHeads, zeroed
 from tawt.models.time_encoding import MINUTES, ScalarNetwork, log_minutes
@@ -32,10 +33,6 @@ class Step(IntEnum):
     """An event of the same moment; of the first one, of the moment that times count from."""
     LATER = 3
     """An event of a later moment."""
-
-
-KNOTS = 257
-"""Points of the distribution of a data_type's numbers that ranks are counted by."""
 
 
 GAPS = 129
@@ -241,24 +238,7 @@ class NextHeads(nn.Module):
 
     def values(self, data_type: Tensor, rank: Tensor) -> Tensor:
         """Return the normalized numbers at ranks, `(m,)` float64."""
-        place = rank.double() * (KNOTS - 1)
-        below = place.floor().clamp(0, KNOTS - 2)
-        own = self.knots[data_type].double()
-        low, high = (own.gather(1, (below.long() + i)[:, None])[:, 0] for i in (0, 1))
-        return low + (high - low) * (place - below)
-
-
-def ranks(knots: Tensor, data_type: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """See `NextHeads.ranks`; `knots` is `(v, KNOTS)`."""
-    own, value = knots[data_type].contiguous(), value.float()[:, None].contiguous()
-    left, right = (torch.searchsorted(own, value, right=right)[:, 0] for right in (False, True))
-    lower, upper = (left - 1).clamp(0, KNOTS - 2), left.clamp(1, KNOTS - 1)
-    low, high = own.gather(1, lower[:, None])[:, 0], own.gather(1, upper[:, None])[:, 0]
-    share = ((value[:, 0] - low) / (high - low).clamp_min(1e-30)).clamp(0, 1)
-    between = (lower + torch.where(high > low, share, 0.5)) / (KNOTS - 1)
-    equal = right > left + 1  # several knots are this number
-    first, last = left / (KNOTS - 1), (right - 1) / (KNOTS - 1)
-    return torch.where(equal, first, between), torch.where(equal, last, between)
+        return values(self.knots, data_type, rank)
 
 
 def _spread(quantiles: Tensor, n: int, narrowest: float) -> Tensor:

@@ -13,8 +13,9 @@ from tawt.batching.loader import PackedLoader
 from tawt.config.next_event import NEXT
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
-from tawt.models.decoder.heads import KNOTS, Step, ranks
+from tawt.models.decoder.heads import Step
 from tawt.models.decoder.mixtures import gap_log_chance
+from tawt.models.decoder.places import KNOTS, ranks
 from tawt.objectives import next_event
 from tawt.objectives.baselines import count_baselines
 from tawt.objectives.parts import subjects_of
