@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError
 from tawt.evaluation.predictions import Predictions, read_predictions, write_predictions
 from tawt.evaluation.resample import N_DRAWS
-from tawt.evaluation.table import Comparison, compare
-from tawt.evaluation.withheld import n_subjects, withheld, withheld_text
+from tawt.evaluation.table import compare
+from tawt.evaluation.withheld import n_subjects, withheld
 from tawt.evaluation.zero_shot import Check
 from tawt.files import digest, write_sealed, write_text
 from tawt.heads.kinds import KINDS, answers
@@ -36,90 +36,16 @@ from tawt.pipeline.workspace import open_workspace
 from tawt.risks.asked import Wanted, wanted
 from tawt.risks.checks import Grounds, checks_of
 from tawt.risks.chosen import chosen
-from tawt.risks.estimates import Estimates, Trajectories, batches_of
+from tawt.risks.estimates import Trajectories, batches_of
+from tawt.risks.result import RiskResult
+from tawt.risks.simulate import METHODS, QUICK, Simulation
 from tawt.runs.find import find_run
 from tawt.runs.load import LoadedDecoder, load_decoder, same_vocabulary
 from tawt.seals import sha256_file
 from tawt.shell import command
-from tawt.synthesis.risk import METHODS
 from tawt.training.folder import Report
 
 RECORD, TABLE, TRAJECTORIES = "risk.json", "risk.txt", "trajectories"
-
-
-@dataclass(frozen=True)
-class RiskResult:
-    """What simulation says of a task."""
-
-    comparison: Comparison | None
-    """The estimators on the same labels; None of a dry run."""
-    folder: Path
-    """Holds `risk.json`, `risk.txt`, and the answers of each estimator as predictions."""
-    n_rows: int | None
-    """Labels; None = of few subjects."""
-    n_unseen: int
-    """Labels of whom nothing was known: they are left out."""
-    n_open: int = 0
-    """Labels of which no continuation has an answer: they are left out too."""
-    told: Estimates | None = None
-    """What continuations say, label by label; None of a dry run, and of few people."""
-    checks: tuple[Check, ...] = ()
-    """The five that go with an answer without learning; of tasks that are a yes or no."""
-    plain: bool = True
-    """Whether the task is just whether a code comes: then there are three estimators, else Monte Carlo alone."""
-    split: str = "held_out"
-    """Whose labels were asked about."""
-    only: int | None = None
-    """So many labels were asked about of more that there are; None = all were."""
-
-    @property
-    def complete(self) -> float:
-        """Share of continuations that were followed to the end of what is asked."""
-        return self.told.shares["M0"] if self.told is not None else 0.0
-
-    @property
-    def checks_of(self) -> str:
-        """The estimator that the checks are of."""
-        return "M1" if self.plain else "M0"
-
-    @property
-    def steps(self) -> dict[str, float]:
-        """Estimator -> events drawn for a label, a mean."""
-        return self.told.steps if self.told is not None else {}
-
-    @property
-    def cost(self) -> dict[str, float]:
-        """Estimator -> variance of one continuation times its events: what an equal error costs."""
-        return self.told.cost if self.told is not None else {}
-
-    @property
-    def gain(self) -> dict[str, float]:
-        """Estimator -> by how much fewer events than Monte Carlo it needs for an equal error."""
-        return {name: self.cost["M0"] / cost for name, cost in self.cost.items() if cost}
-
-    def text(self, width: int = 160) -> str:
-        """Return the table, what was drawn for it, and the checks."""
-        assert self.comparison is not None, "of a dry run there is no text"
-        if self.told is None:
-            return withheld_text(self.split, self.comparison.n_subjects, self.only) + "\n"
-        lines = [self.comparison.text(width=width).rstrip(), ""]
-        cut = ""
-        if self.complete < 1:
-            cut = "counts as a no, so that each chance is the least that is possible" if self.plain else "is left out"
-            cut = f"; the rest was cut, and {cut}: a larger `--most` cuts less"
-        if not self.plain:
-            lines.append("the task is more than whether a code comes: it was resolved on records, by Monte Carlo alone")
-        for name in self.told.steps:
-            less = (
-                f"; {self.gain[name]:.1f} times fewer than M0 for an equal error{cut and ', what was cut left aside'}"
-                if name != "M0" and self.gain.get(name)
-                else ""
-            )
-            lines.append(f"{name}: {self.steps[name]:,.0f} events a label{less}")
-        lines.append(f"{self.complete:.1%} of continuations were followed to the end of what is asked{cut}")
-        if self.checks:
-            lines.append(f"performance, calibration and shortcuts are those of {self.checks_of}")
-        return "\n".join([*lines, *(f"\n{check.text()}" for check in self.checks)]) + "\n"
 
 
 def risk(
@@ -214,7 +140,8 @@ def risk(
             def heard(done: int) -> None:
                 tell({"event": "part", "n_done": done, "n_rows": len(end)})
 
-            told = asks.told(labels, end, batches_of(loader), n, seed, most, written, heard)
+            how = Simulation(n, seed, most)
+            told = asks.simulate(labels, end, batches_of(loader), how, written, heard)
             written.flush()
             has: Bools = np.asarray(~np.isnan(told.said["M0"]).any(1))
             if not has.any():
@@ -222,15 +149,13 @@ def risk(
                     str(file), "has no label of which a continuation has an answer, expected some: the task is asked "
                     "at other times, or all was cut", "give the task that the labels are of, or raise `--most`",
                 )  # fmt: skip
-            said = _said(
-                aside, labels.rows(has), {name: one[has] for name, one in told.said.items()}, decoder, n, seed, most
-            )
+            said = _said(aside, labels.rows(has), {name: one[has] for name, one in told.said.items()}, decoder, how)
             comparison = compare(said, "M0", n_draws=N_DRAWS, seed=seed)
             first = said["M0"]
             comparison = comparison.without(withheld(comparison.titles, first.outcome, first.subject_id))
             checks: tuple[Check, ...] = ()
             if labels.kind == "binary":
-                again = partial(_again, asks, labels, end, n=n, seed=seed, most=most, decoder=decoder)
+                again = partial(_again, asks, labels, end, replace(how, methods=QUICK))
                 found = Grounds(
                     labels=labels.rows(has), said=said, told=told, loader=loader, rows=np.flatnonzero(has), again=again
                 )
@@ -259,25 +184,14 @@ def risk(
     return result
 
 
-def _again(
-    asks: Wanted,
-    labels: LabelSet,
-    end: Ints,
-    batches: Any,
-    rows: Ints,
-    *,
-    n: int,
-    seed: int,
-    most: int,
-    decoder: LoadedDecoder,
-) -> Floats:
+def _again(asks: Wanted, labels: LabelSet, end: Ints, how: Simulation, batches: Any, rows: Ints) -> Floats:
     """Return the answers to some of the labels by other records, `(m,)`."""
-    told = asks.told(labels.rows(rows), end[rows], batches, n, seed, most, Trajectories(None, n, decoder), quick=True)
-    return told.said["M1" if asks.is_plain else "M0"][:, 0]
+    unwritten = Trajectories(None, how.n, asks.decoder)
+    return asks.simulate(labels.rows(rows), end[rows], batches, how, unwritten).said[asks.best][:, 0]
 
 
 def _said(
-    aside: Path, labels: LabelSet, said: dict[str, Floats], decoder: LoadedDecoder, n: int, seed: int, most: int
+    aside: Path, labels: LabelSet, said: dict[str, Floats], decoder: LoadedDecoder, how: Simulation
 ) -> dict[str, Predictions]:
     """Write the answers of each estimator as predictions, and return them as they are read."""
     spec = TaskSpec(
@@ -291,7 +205,7 @@ def _said(
     for name, one in said.items():
         path, answer = aside / f"{name}.parquet", answers(spec, LabelConfig()).said(labels, one)
         columns = {"subject_id": labels.subject_id, "prediction_time": labels.time, **answer.columns}
-        model = digest([sha256_file(decoder.weights), name, n, seed, most])
+        model = digest([sha256_file(decoder.weights), name, how.n, how.seed, how.most])
         write_predictions(path, columns, family, model=model, labels=labels.sha256, names=answer.names)
         found[name] = read_predictions(path)
     return found

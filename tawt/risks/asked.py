@@ -23,6 +23,7 @@ from tawt.labels.windows import furthest
 from tawt.pipeline.workspace import Workspace
 from tawt.risks.estimates import Batches, Estimates, Trajectories, by_estimators, by_records
 from tawt.risks.records import Asking, events_of, hold_kind, stage_asked
+from tawt.risks.simulate import BEST, Simulation
 from tawt.runs.load import LoadedDecoder
 from tawt.sources.sql_file import SqlFile
 
@@ -48,9 +49,14 @@ class Wanted:
         """Whether all that is asked is whether a code comes."""
         return self.ahead is not None
 
-    def told(
-        self, labels: LabelSet, end: Ints, batches: Batches, n: int, seed: int, most: int, written: Trajectories,
-        heard: Callable[[int], None] = lambda n: None, quick: bool = False,
+    @property
+    def best(self) -> str:
+        """The estimator whose answer is told first."""
+        return BEST[self.is_plain]
+
+    def simulate(
+        self, labels: LabelSet, end: Ints, batches: Batches, how: Simulation, written: Trajectories,
+        heard: Callable[[int], None] = lambda n: None,
     ) -> Estimates:  # fmt: skip
         """Ask; see `by_estimators` and `by_records`.
 
@@ -58,21 +64,17 @@ class Wanted:
             labels: `r` of them.
             end: `(r,)`, prediction times, us since the moment that each document's times count from.
             batches: What was known.
-            n: Continuations of each.
-            seed: Of them.
-            most: Events after which one is cut.
-            written: Where they are written.
+            how: Records are continued.
+            written: Where continuations are written.
             heard: Estimates how many labels are done.
-            quick: Whether none are drawn in which the outcome is impossible.
         """
         if self.ahead is not None:
             kept = written if written.folder is not None else None
-            methods = {"methods": ("M0", "M1")} if quick else {}
-            return by_estimators(self.decoder, batches, self.ahead, end, n, seed, most, kept, heard=heard, **methods)
+            return by_estimators(self.decoder, batches, self.ahead, end, how, kept, heard)
         asking = Asking(
-            self.connection, events_of(self.opened), labels, self.asked, n, self.where, self.opened.pipeline
+            self.connection, events_of(self.opened), labels, self.asked, how.n, self.where, self.opened.pipeline
         )
-        return by_records(self.decoder, batches, asking, labels, end, self.length, n, seed, most, written, heard)
+        return by_records(self.decoder, batches, asking, end, self.length, how, written, heard)
 
 
 def wanted(

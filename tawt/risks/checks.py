@@ -22,8 +22,8 @@ from tawt.files import read_json
 from tawt.heads.label_set import LabelSet
 from tawt.risks.asked import Wanted
 from tawt.risks.estimates import Estimates, batches_of
+from tawt.risks.shortcuts import ABLATIONS
 from tawt.runs.find import workspace_of
-from tawt.synthesis.shortcuts import ABLATIONS
 
 _DAY = 24
 
@@ -60,7 +60,7 @@ def checks_of(
         seed: Of what is drawn.
     """
     labels, told = found.labels, found.told
-    best = found.said["M1" if asks.is_plain else "M0"]
+    best = found.said[asks.best]
     outcome, subject = best.outcome, best.subject_id
     assert isinstance(outcome, Binary)
     before = labels.prior[:, 0] if labels.prior.size and not np.isnan(labels.prior).any() else None

@@ -15,12 +15,11 @@ from tawt.batching.batch import PackedBatch
 from tawt.batching.host import HostBatch
 from tawt.batching.loader import PackedLoader
 from tawt.files import write_parquet
-from tawt.heads.label_set import LabelSet
 from tawt.labels.ahead import Ahead
+from tawt.risks.continuations import Continued, as_events, trajectories
 from tawt.risks.records import ROWS_AT_ONCE, Asking
+from tawt.risks.simulate import Question, Simulated, Simulation, continue_records, simulate
 from tawt.runs.load import LoadedDecoder
-from tawt.synthesis.continuations import Continued, as_events, trajectories
-from tawt.synthesis.risk import METHODS, Question, Simulated, continue_records, simulate
 from tawt.synthesis.values import Meanings
 
 Batches = Iterable[tuple[int, PackedBatch]]
@@ -103,8 +102,8 @@ def batches_of(
 
 
 def by_estimators(
-    decoder: LoadedDecoder, batches: Batches, ahead: Ahead, end: Ints, n: int, seed: int, most: int,
-    written: Trajectories | None, methods: tuple[str, ...] = METHODS, heard: Callable[[int], None] = lambda n: None,
+    decoder: LoadedDecoder, batches: Batches, ahead: Ahead, end: Ints, how: Simulation,
+    written: Trajectories | None = None, heard: Callable[[int], None] = lambda n: None,
 ) -> Estimates:  # fmt: skip
     """Ask whether a code comes.
 
@@ -113,14 +112,11 @@ def by_estimators(
         batches: What was known.
         ahead: What is asked.
         end: `(r,)`, prediction times, us since the moment that each document's times count from.
-        n: Continuations of each, of each kind.
-        seed: Of them.
-        most: Events after which one is cut.
-        written: Where they are written too; None = nowhere.
-        methods: Of `METHODS`.
+        how: Records are continued.
+        written: Where continuations are written too; None = nowhere.
         heard: Estimates how many labels are done.
     """
-    codes, simulated = decoder.vocabulary.codes, []
+    codes, methods, simulated = decoder.vocabulary.codes, how.methods, []
 
     def of(wanted: frozenset[str]) -> torch.Tensor:
         return torch.tensor([code in wanted for code in codes])
@@ -129,10 +125,7 @@ def by_estimators(
     for first, batch in batches:
         own = slice(first, first + batch.n_documents)
         question = Question(watched, None if ahead.length is None else end[own] + ahead.length, ends)
-        found = simulate(
-            decoder.encoder, decoder.heads, decoder.vocabulary, batch, question, n, seed, most,
-            keep=written is not None, methods=methods,
-        )  # fmt: skip
+        found = simulate(decoder, batch, question, how, keep=written is not None)
         if found.continued is not None and written is not None:
             written.events(found.continued)
         simulated.append(Simulated(found.each, found.steps, found.complete))
@@ -148,13 +141,13 @@ def by_estimators(
         {name: (float(said[name].mean()), float(np.clip(whole.most(name), 0, 1).mean())) for name in methods},
         {name: float(whole.complete[name].mean()) for name in methods},
         {name: float(whole.steps[name].sum(1).mean()) for name in methods},
-        {name: whole.cost(name) for name in methods} if n > 1 else {},
+        {name: whole.cost(name) for name in methods} if how.n > 1 else {},
     )
 
 
 def by_records(
-    decoder: LoadedDecoder, batches: Batches, asking: Asking, labels: LabelSet, end: Ints, length: int | None, n: int,
-    seed: int, most: int, written: Trajectories, heard: Callable[[int], None] = lambda n: None,
+    decoder: LoadedDecoder, batches: Batches, asking: Asking, end: Ints, length: int | None, how: Simulation,
+    written: Trajectories, heard: Callable[[int], None] = lambda n: None,
 ) -> Estimates:  # fmt: skip
     """Ask anything: each continuation is a record, of which the task is asked.
 
@@ -162,12 +155,9 @@ def by_records(
         decoder: See `by_estimators`.
         batches: See there.
         asking: What is asked.
-        labels: Of the rows.
         end: See `by_estimators`.
         length: us from the prediction time, behind which nothing is asked; None = it hangs on what comes.
-        n: See there.
-        seed: See there.
-        most: See there.
+        how: See there.
         written: Makes events of continuations.
         heard: See there.
     """
@@ -176,16 +166,16 @@ def by_records(
     for first, batch in batches:
         d = batch.n_documents
         until = None if length is None else end[first : first + d] + length
-        continued = continue_records(decoder.encoder, decoder.heads, decoder.vocabulary, batch, until, n, seed, most)
+        continued = continue_records(decoder, batch, until, how)
         steps += int(continued.records.bounds[-1])
         asking.add(first, continued, written.events(continued), batch.n_tokens)
         heard(first + d)
         whole += d
     asking.resolve()
     answered = asking.answered
-    rows = whole * n
+    rows = whole * how.n
     bounds = {}
-    if labels.kind in ("binary", "labels"):
+    if asking.labels.kind in ("binary", "labels"):
         low, high = answered.bounds()
         bounds["M0"] = float(low.mean()), float(high.mean())
     return Estimates(

@@ -24,8 +24,8 @@ from tawt.labels.task import Task
 from tawt.pipeline.manifest import manifest_at
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.workspace import Workspace, manifest_path
+from tawt.risks.continuations import Continued
 from tawt.sources.sql_file import SqlFile, parameters_for
-from tawt.synthesis.continuations import Continued
 
 ROWS_AT_ONCE = 1_000_000
 """Events of histories and continuations that are asked about at once."""

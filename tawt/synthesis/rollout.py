@@ -15,11 +15,10 @@ from tawt.batching.gaps import PERIODS
 from tawt.chance import Salt, draw
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import Records
-from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.drawn import Drawn
-from tawt.models.decoder.heads import NextHeads, Step
+from tawt.models.decoder.heads import Step
 from tawt.models.decoder.sample import Sampler
-from tawt.models.encoder import Encoder
+from tawt.runs.load import LoadedDecoder
 from tawt.synthesis.shared import Shared
 
 COMPANY = 64
@@ -55,9 +54,7 @@ def from_nothing(origins: Ints) -> PackedBatch:
 
 
 def invent(
-    encoder: Encoder,
-    heads: NextHeads,
-    vocabulary: Vocabulary,
+    decoder: LoadedDecoder,
     numbers: Ints,
     seed: int,
     most: int = 4096,
@@ -68,9 +65,7 @@ def invent(
     """Draw records by their numbers, a company at a time.
 
     Args:
-        encoder: Causal, in evaluation.
-        heads: Of the next event.
-        vocabulary: Of the run.
+        decoder: Who draws.
         numbers: `(s,)`, ascending, each once.
         seed: Of the set: number and seed make a record.
         most: Events after which a record is cut.
@@ -82,7 +77,7 @@ def invent(
         members = wanted[0] // COMPANY * COMPANY + np.arange(COMPANY)
         origin = origins(members)
         sampler = Sampler(
-            encoder, heads, vocabulary, from_nothing(origin), draw(members, Salt.RECORDS, seed),
+            decoder.encoder, decoder.heads, decoder.vocabulary, from_nothing(origin), draw(members, Salt.RECORDS, seed),
             possible=torch.from_numpy(shared.as_told) if shared is not None else None,
             snap=shared.nearest if shared is not None else None, z=latent(members) if latent is not None else None,
         )  # fmt: skip

@@ -136,10 +136,7 @@ def _of_run(run: Path, drawing: Drawing, dataset: TripletDataset, workspace: Pat
             latent = lambda numbers: made.draw(numbers, drawing.seed, conditions)  # noqa: E731
 
         def draw(numbers: Ints) -> Iterator[Invented]:
-            return invent(
-                decoder.encoder, decoder.heads, dataset.vocabulary, numbers, drawing.seed, drawing.most, origins,
-                shared, latent,
-            )  # fmt: skip
+            return invent(decoder, numbers, drawing.seed, drawing.most, origins=origins, shared=shared, latent=latent)
 
         return draw
 

@@ -24,8 +24,8 @@ from world import DEATH, HOUR, SPECIAL, N, World, config, first_events, write
 import tawt
 from tawt.batching.loader import PackedLoader
 from tawt.dataset.reader import open_dataset
+from tawt.risks.simulate import METHODS, Question, Simulation, simulate
 from tawt.runs.load import load_decoder
-from tawt.synthesis.risk import METHODS, Question, simulate
 
 HOURS = 24
 
@@ -45,7 +45,7 @@ def main() -> None:
     watched[SPECIAL + DEATH] = True
     question = Question(watched, np.full(N, HOURS * HOUR))
     began = time.process_time()
-    found = simulate(decoder.encoder, decoder.heads, decoder.vocabulary, prompts.tensors(), question, n)
+    found = simulate(decoder, prompts.tensors(), question, Simulation(n))
     seconds = time.process_time() - began
     events = int(found.steps["M0"].sum() + found.steps["M2"].sum())
     print(f"{events:,} events, {events / seconds:,.0f} a second of CPU time")

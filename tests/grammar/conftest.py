@@ -15,14 +15,9 @@ def learned(tmp_path_factory):
 
     import tawt
     from tawt.dataset.reader import open_dataset
-    from tawt.objectives.pretrain_model import build_model
-    from tawt.runs.load import read_saved
-    from tawt.training.checkpoint import load_weights
+    from tawt.runs.load import load_decoder
 
     workspace, world = tmp_path_factory.mktemp("grammar"), World()
     write(workspace, world, SUBJECTS)
     result = tawt.pretrain(workspace, config(STEPS), device="cpu")
-    saved = read_saved(result.run)
-    model = build_model(saved.config, saved.vocabulary, 0)
-    load_weights(model, saved.weights)
-    return world, open_dataset(workspace), model.eval(), result.metrics["tuning"]
+    return world, open_dataset(workspace), load_decoder(result.run), result.metrics["tuning"]

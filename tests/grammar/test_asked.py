@@ -15,10 +15,10 @@ from tawt.contracts.dataset import US_PER_HOUR
 from tawt.heads.label_set import LabelSet
 from tawt.labels.task import read_task
 from tawt.labels.windows import furthest
+from tawt.risks.continuations import as_events
 from tawt.risks.records import Asking
+from tawt.risks.simulate import Question, Simulation, continue_records, simulate
 from tawt.sources.sql_file import read_sql
-from tawt.synthesis.continuations import as_events
-from tawt.synthesis.risk import Question, continue_records, simulate
 from tawt.synthesis.values import Meanings
 
 HOURS, KIND, OTHER, n = 24, 3, 1, 60
@@ -36,7 +36,7 @@ PIPELINE = PipelineConfig.model_validate({"name": "world", "source": "world"})
 @pytest.fixture(scope="module")
 def begun(learned):
     """The decoder, one record for each data_type of which its first event is known, and that as events."""
-    world, dataset, model, _ = learned
+    world, dataset, decoder, _ = learned
     prompts = first_events(PackedLoader(dataset.split("tuning"), dataset.vocabulary, config(STEPS).batching).batch(0))
     known = pa.table({
         "subject_id": prompts.subject_id, "time": pa.array(prompts.origin + prompts.time).cast(pa.timestamp("us")),
@@ -45,7 +45,7 @@ def begun(learned):
         "text_value": pa.nulls(N, pa.large_string()), "unit": pa.nulls(N, pa.string()),
         "available_time": pa.nulls(N, pa.timestamp("us")),
     })  # fmt: skip
-    return world, dataset.vocabulary, model, prompts, known
+    return world, dataset.vocabulary, decoder, prompts, known
 
 
 def labels_of(prompts, kind, classes=()):
@@ -58,9 +58,9 @@ def labels_of(prompts, kind, classes=()):
 
 def answered(begun, asked, kind, classes=(), hours=HOURS, most=1000):
     """What `n` continuations of each record say."""
-    _, vocabulary, model, prompts, known = begun
+    _, vocabulary, decoder, prompts, known = begun
     until = None if hours is None else prompts.end + hours * HOUR
-    continued = continue_records(model.encoder, model.heads.next, vocabulary, prompts.tensors(), until, n, most=most)
+    continued = continue_records(decoder, prompts.tensors(), until, Simulation(n, most=most))
     connection = duckdb.connect()
     connection.execute("create schema events")
     connection.register("known_events", known)
@@ -125,11 +125,11 @@ def test_counts_and_classes_are_those_of_the_automaton(begun, tmp_path):
 
 def test_a_plain_task_has_the_same_answer_on_records_to_the_bit(begun, tmp_path):
     """Whether death comes within a day: resolved on records it is M0 of the same continuations, label by label."""
-    _, vocabulary, model, prompts, _ = begun
+    _, vocabulary, decoder, prompts, _ = begun
     watched = torch.zeros(len(vocabulary), dtype=torch.bool)
     watched[SPECIAL + DEATH] = True
     question = Question(watched, prompts.end + HOURS * HOUR)
-    args = model.encoder, model.heads.next, vocabulary, prompts.tensors(), question, n
+    args = decoder, prompts.tensors(), question, Simulation(n)
     plain, kept = simulate(*args), simulate(*args, keep=True)
     found, continued, _ = answered(begun, aces(tmp_path, f"code: {code(DEATH)}"), "binary")
     assert (found.mean()[:, 0] == plain.chance("M0")).all() and 0 < plain.chance("M0").sum() < N
@@ -140,7 +140,7 @@ def test_a_plain_task_has_the_same_answer_on_records_to_the_bit(begun, tmp_path)
 
 def test_what_was_cut_is_open_and_bounds_say_how_far_it_may_lie(begun, tmp_path):
     """Continuations cut after two events have no answer on records; the least and the most hold the whole answer."""
-    _, vocabulary, model, prompts, _ = begun
+    _, vocabulary, decoder, prompts, _ = begun
     task = aces(tmp_path, f"code: {code(DEATH)}")
     cut, continued, _ = answered(begun, task, "binary", most=2)
     whole, _, _ = answered(begun, task, "binary")
@@ -150,7 +150,7 @@ def test_what_was_cut_is_open_and_bounds_say_how_far_it_may_lie(begun, tmp_path)
     watched = torch.zeros(len(vocabulary), dtype=torch.bool)
     watched[SPECIAL + DEATH] = True
     question = Question(watched, prompts.end + HOURS * HOUR)
-    short = simulate(model.encoder, model.heads.next, vocabulary, prompts.tensors(), question, n, most=2)
+    short = simulate(decoder, prompts.tensors(), question, Simulation(n, most=2))
     for method, each in short.each.items():
         assert (short.chance(method) < short.most(method)).any() and not short.complete[method].all()
         assert short.most("M0") == pytest.approx((each * 0 + short.each["M0"] + ~short.complete["M0"]).mean(1))

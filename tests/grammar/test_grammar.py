@@ -13,7 +13,7 @@ import torch
 from world import DEATH, HOUR, SPECIAL, STEPS, SUBJECTS, N, World, config, first_events
 
 from tawt.batching.loader import PackedLoader
-from tawt.synthesis.risk import METHODS, Question, simulate
+from tawt.risks.simulate import METHODS, Question, Simulation, simulate
 from tawt.synthesis.rollout import invent
 
 HOURS = 24
@@ -32,10 +32,10 @@ def test_the_likelihood_comes_near_the_entropy_of_the_world(learned):
 
 def test_what_is_drawn_walks_the_automaton_and_not_the_other_one(learned):
     """Of drawn steps at most 2 in 100 are none of the world's; nearly all are none of the permuted one's."""
-    world, dataset, model, _ = learned
+    world, _, decoder, _ = learned
     other = World(permuted=True)
     steps, wrong, wrong_there, deaths, after_death = 0, 0, 0, 0, 0
-    for part in invent(model.encoder, model.heads.next, dataset.vocabulary, np.arange(128), 3):
+    for part in invent(decoder, np.arange(128), 3):
         drawn = part.records
         for a, b in pairwise(drawn.bounds):
             kinds = drawn.data_type[a:b] - SPECIAL
@@ -50,9 +50,9 @@ def test_what_is_drawn_walks_the_automaton_and_not_the_other_one(learned):
 
 def test_drawn_lengths_gaps_and_values_are_the_worlds(learned):
     """Mean length, median gaps and how much of a value stays to the next are those of fresh walks."""
-    world, dataset, model, _ = learned
+    world, _, decoder, _ = learned
     fresh = world.records(1000, 99)
-    invented = invent(model.encoder, model.heads.next, dataset.vocabulary, np.arange(192), 4)
+    invented = invent(decoder, np.arange(192), 4)
     drawn = [part.records for part in invented]
     lengths = np.concatenate([np.diff(part.bounds) for part in drawn])
     real = np.array([len(walk) for walk in fresh])
@@ -79,17 +79,14 @@ def test_drawn_lengths_gaps_and_values_are_the_worlds(learned):
 
 def test_risks_are_the_known_ones_and_cost_less_than_by_counting(learned):
     """Of death within a day, all three estimators give the automaton's own chance; M1 and M2 for a third of the steps."""
-    world, dataset, model, _ = learned
+    world, dataset, decoder, _ = learned
     loader = PackedLoader(dataset.split("tuning"), dataset.vocabulary, config(STEPS).batching)
     batch = loader.batch(0)
     asked = first_events(batch)
     watched = torch.zeros(len(dataset.vocabulary), dtype=torch.bool)
     watched[SPECIAL + DEATH] = True
     n = 100
-    found = simulate(
-        model.encoder, model.heads.next, dataset.vocabulary, asked.tensors(),
-        Question(watched, np.full(N, HOURS * HOUR)), n,
-    )  # fmt: skip
+    found = simulate(decoder, asked.tensors(), Question(watched, np.full(N, HOURS * HOUR)), Simulation(n))
     known = np.array([world.risk(kind, HOURS, 2000, 7) for kind in range(N)])
     deaths = sum(walk[-1][1] == DEATH for walk in world.records(SUBJECTS, 1))
     for method in METHODS:

@@ -52,7 +52,7 @@ def learned(world):
 
 def drawn(decoder, n, latent, seed=1):
     """Mean numbers of invented records."""
-    parts = invent(decoder.encoder, decoder.heads, decoder.vocabulary, np.arange(n), seed, 30, latent=latent)
+    parts = invent(decoder, np.arange(n), seed, 30, latent=latent)
     return np.concatenate([levels(p.records.bounds, p.records.value, p.records.value_status) for p in parts])
 
 

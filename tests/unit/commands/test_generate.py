@@ -222,10 +222,10 @@ def test_latents_come_from_a_prior_and_may_be_asked_for(work: Path, monkeypatch:
     cannot be asked for is told by a dry run too."""
     drawn, latents, years, invent = {}, [], [], source_module.invent
 
-    def heard(*given):
-        latents.append(given[-1](np.arange(3)).numpy().tobytes())
-        years.append(set(given[6](np.arange(50)).astype("datetime64[us]").astype("datetime64[Y]").astype(str)))
-        return invent(*given)
+    def heard(*given, origins, latent, **more):
+        latents.append(latent(np.arange(3)).numpy().tobytes())
+        years.append(set(origins(np.arange(50)).astype("datetime64[us]").astype("datetime64[Y]").astype(str)))
+        return invent(*given, origins=origins, latent=latent, **more)
 
     monkeypatch.setattr(source_module, "invent", heard)
     for name, more in {

@@ -23,16 +23,33 @@ from tawt.arrays import Bools, Floats, Ints
 from tawt.batching.batch import PackedBatch
 from tawt.chance import Salt, draw
 from tawt.contracts.dataset import US_PER_HOUR
-from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.drawn import Drawn
-from tawt.models.decoder.heads import NextHeads, Step
+from tawt.models.decoder.heads import Step
 from tawt.models.decoder.sample import Sampler
-from tawt.models.encoder import Encoder
-from tawt.synthesis.continuations import Continued, Keeper
+from tawt.risks.continuations import Continued, Keeper
+from tawt.runs.load import LoadedDecoder
 
 METHODS = ("M0", "M1", "M2")
+QUICK = ("M0", "M1")
+"""Those for which nothing is drawn in which the outcome is impossible."""
+BEST = {True: "M1", False: "M0"}
+"""Whether all that is asked is whether a code comes -> the estimator whose answer is told first."""
 WIDTH = 128
 """Continuations that are drawn side by side."""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """How records are continued."""
+
+    n: int
+    """Continuations of each record, of each kind."""
+    seed: int = 0
+    """Of the continuations: each is a function of it, of the record's subject, prediction time and its number."""
+    most: int = 1000
+    """Events after which a continuation is cut."""
+    methods: tuple[str, ...] = METHODS
+    """Of `METHODS`, all or `QUICK`."""
 
 
 @dataclass(frozen=True)
@@ -79,33 +96,19 @@ class Simulated:
 
 @torch.no_grad()
 def simulate(
-    encoder: Encoder,
-    heads: NextHeads,
-    vocabulary: Vocabulary,
-    prompts: PackedBatch,
-    question: Question,
-    n: int,
-    seed: int = 0,
-    most: int = 1000,
-    keep: bool = False,
-    methods: tuple[str, ...] = METHODS,
+    decoder: LoadedDecoder, prompts: PackedBatch, question: Question, how: Simulation, keep: bool = False
 ) -> Simulated:
-    """Continue each record `n` times, with the outcome possible and without, and read off what each method says.
+    """Continue records, with the outcome possible and without, and read off what each method says.
 
     Args:
-        encoder: Causal, in evaluation.
-        heads: Of the next event.
-        vocabulary: Of the run.
+        decoder: Who continues.
         prompts: What was known of `d` records at their prediction times.
         question: What is asked.
-        n: Continuations of each record, of each kind.
-        seed: Of the continuations: each is a function of it, of the record's subject, prediction time and its number.
-        most: Events after which a continuation is cut.
+        how: They are continued.
         keep: Whether the continuations are kept, and so followed on behind the outcome.
-        methods: Of `METHODS`; without M2 none are drawn in which the outcome is impossible.
     """
-    d = prompts.n_documents
-    begun, record, words = _begun(encoder, heads, vocabulary, prompts, n, seed, question.watched)
+    d, n, most, methods = prompts.n_documents, how.n, how.most, how.methods
+    begun, record, words = _begun(decoder, prompts, how, question.watched)
     each = {method: np.zeros(d * n) for method in methods}
     steps = {method: np.zeros(d * n, dtype=np.int64) for method in methods}
     complete = {method: np.ones(d * n, dtype=np.bool_) for method in methods}
@@ -130,46 +133,32 @@ def simulate(
 
 
 @torch.no_grad()
-def continue_records(
-    encoder: Encoder,
-    heads: NextHeads,
-    vocabulary: Vocabulary,
-    prompts: PackedBatch,
-    until: Ints | None,
-    n: int,
-    seed: int = 0,
-    most: int = 1000,
-) -> Continued:
-    """Continue each record `n` times, and keep what comes: the same that `simulate` reads M0 and M1 off.
+def continue_records(decoder: LoadedDecoder, prompts: PackedBatch, until: Ints | None, how: Simulation) -> Continued:
+    """Continue records, and keep what comes: the same that `simulate` reads M0 and M1 off.
 
     Args:
-        encoder: Causal, in evaluation.
-        heads: Of the next event.
-        vocabulary: Of the run.
+        decoder: Who continues.
         prompts: What was known of `d` records at their prediction times.
         until: `(d,)`, us since each record's origin, up to which they are followed; None = to the record's end.
-        n: Continuations of each record.
-        seed: See `simulate`.
-        most: Events after which a continuation is cut.
+        how: They are continued.
     """
-    begun, record, words = _begun(encoder, heads, vocabulary, prompts, n, seed, None)
+    begun, record, words = _begun(decoder, prompts, how, None)
     keeper = Keeper()
     for start in range(0, len(record), WIDTH):
         part = slice(start, start + WIDTH)
         free = begun.branched(torch.from_numpy(record[part]), draw(words[part], Salt.FREE))
-        for _ in keeper.events(free, most, until[record[part]] if until is not None else None):
+        for _ in keeper.events(free, how.most, until[record[part]] if until is not None else None):
             pass
-    return _kept(keeper, prompts, n)
+    return _kept(keeper, prompts, how.n)
 
 
 def _begun(
-    encoder: Encoder, heads: NextHeads, vocabulary: Vocabulary, prompts: PackedBatch, n: int, seed: int,
-    watched: Tensor | None,
-) -> tuple[Sampler, Ints, NDArray[np.uint64]]:  # fmt: skip
+    decoder: LoadedDecoder, prompts: PackedBatch, how: Simulation, watched: Tensor | None
+) -> tuple[Sampler, Ints, NDArray[np.uint64]]:
     """Return what has read the records, and of each continuation its record and its random word."""
-    d = prompts.n_documents
-    of_record = draw(draw(prompts.subject_id.numpy(), seed) + prompts.end_time.numpy().astype(np.uint64))
-    begun = Sampler(encoder, heads, vocabulary, prompts, of_record, watched=watched, asked=True)
+    d, n = prompts.n_documents, how.n
+    of_record = draw(draw(prompts.subject_id.numpy(), how.seed) + prompts.end_time.numpy().astype(np.uint64))
+    begun = Sampler(decoder.encoder, decoder.heads, decoder.vocabulary, prompts, of_record, watched=watched, asked=True)
     record = np.repeat(np.arange(d), n)
     return begun, record, of_record[record] + np.tile(np.arange(n), d).astype(np.uint64)
 
