@@ -152,6 +152,12 @@ def _asked(task: str, graph: Graph, source: str, predicates: Path | None, listin
             task, "is a SQL file, expected the name of a label stage",
             f"put it into sql/{source}/labels/ of your project, then `tawt label {path.stem}`",
         )  # fmt: skip
+    if path.suffix == ".csv":
+        raise ConfigError(
+            task, "is a CSV file, which says of no column of what kind it is, expected a Parquet file",
+            f"make one, in Python: `polars.read_csv({task!r}, try_parse_dates=True)"
+            f".write_parquet({str(path.with_suffix('.parquet'))!r})`",
+        )  # fmt: skip
     name = task.removeprefix("labels.")
     if f"labels.{name}" in {*graph.stages, *graph.skipped}:
         return Asked(name, "sql")

@@ -216,6 +216,7 @@ def _of_stage(root: Path) -> Path:
         ("nowhere", {}, "is no label stage and no ready task"),
         ("in_hospital_mortality_24h", {"name": "a/b"}, "is no name"),
         ("nowhere.yaml", {}, "is not there"),
+        ("labels.csv", {}, "is a CSV file, which says of no column"),
         ("nowhere.parquet", {}, "is not there"),
         ("nowhere.parquet", {"predicates": "x.yaml"}, "--predicates"),
     ],
