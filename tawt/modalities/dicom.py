@@ -76,7 +76,7 @@ def _decoded(header: Any, member: str | None, row: int | None) -> NDArray[Any]:
     pixels = needed("pydicom.pixels", "pydicom").pixel_array(header, index=frame)
     if photometric in _COLOUR:
         return np.asarray(pixels)
-    return as_seen(np.asarray(pixels, dtype=np.float64), header)
+    return as_seen(np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("=")), header)
 
 
 def _hold_length(header: Any, n_frames: int) -> None:
@@ -97,9 +97,25 @@ def _hold_length(header: Any, n_frames: int) -> None:
         raise UnreadableError("truncated")
 
 
-def as_seen(stored: Floats, header: Any) -> NDArray[Any]:
+def as_seen(stored: NDArray[np.integer], header: Any) -> NDArray[Any]:
     """Return stored numbers as grey, 0 black: rescaled, through the first window where there is one, else from the
-    smallest to the largest number that the bits hold; uint8 of up to 8 bits, else uint16."""
+    smallest to the largest number that the bits hold; uint8 of up to 8 bits, else uint16.
+
+    Each number that the type can hold is worked out once, and looked up for every pixel that has it.
+    """
+    pattern = np.dtype(f"u{stored.dtype.itemsize}")
+    every = np.arange(1 << 8 * pattern.itemsize, dtype=pattern).view(stored.dtype)
+    share, place = _shares(every.astype(np.float64), header), stored.view(pattern)
+    told = np.isfinite(share)
+    if not told.all() and not told[place].all():
+        raise UnreadableError("not_finite")
+    dtype = np.uint8 if int(header.BitsStored) <= 8 else np.uint16
+    grey: NDArray[Any] = np.rint(np.where(told, share, 0) * np.iinfo(dtype).max).astype(dtype)
+    return grey[place]
+
+
+def _shares(stored: Floats, header: Any) -> Floats:
+    """Return how bright stored numbers are, 0 to 1; what is none or infinite stays so."""
     slope, intercept = (
         _number(header.get(name), default) for name, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
     )
@@ -108,17 +124,15 @@ def as_seen(stored: Floats, header: Any) -> NDArray[Any]:
     bits = int(header.BitsStored)
     low = -(2.0 ** (bits - 1)) if int(header.PixelRepresentation) else 0.0
     center, width = (_number(header.get(name), np.nan) for name in ("WindowCenter", "WindowWidth"))
+    share: Floats
     if np.isfinite(center) and np.isfinite(width):
-        share = windowed(stored * slope + intercept, center, width, str(header.get("VOILUTFunction") or "LINEAR"))
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = stored * slope + intercept
+        share = windowed(value, center, width, str(header.get("VOILUTFunction") or "LINEAR"))
     else:
         share = (stored - low) / (2.0**bits - 1)
         share = share if slope > 0 else 1 - share
-    if header.PhotometricInterpretation == "MONOCHROME1":
-        share = 1 - share
-    if not np.isfinite(share).all():
-        raise UnreadableError("not_finite")
-    dtype = np.uint8 if bits <= 8 else np.uint16
-    return np.rint(share * np.iinfo(dtype).max).astype(dtype)
+    return 1 - share if header.PhotometricInterpretation == "MONOCHROME1" else share
 
 
 def windowed(value: Floats, center: float, width: float, function: str) -> Floats:
