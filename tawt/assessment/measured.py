@@ -114,7 +114,9 @@ def privacy_of(
     spaces = {EMBEDDINGS: asked.space[1]} if asked.space is not None else {}
     if not spaces:
         lacks["distances between embeddings"] = "no run is given: `--run`"
-    lacks["exposure of canaries"] = "none were planted before training: see `tawt.privacy.canaries`"
+    lacks["exposure of canaries"] = (
+        "none were planted before training, which no command does: see `tawt.privacy.canaries`"
+    )
     curves = {}
     if curve:
         asked.doing("attacks over the number of people")
