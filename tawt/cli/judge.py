@@ -96,8 +96,8 @@ def evaluate(
     Example: tawt evaluate in_hospital_death -w work/p12 --run pretrain_small-in_hospital_death-probe
     """
     threads_sleep_soon()
-    from tawt.commands.beside import NONE
     from tawt.commands.evaluate import evaluate as run_evaluate
+    from tawt.evaluations.simpler import NONE
 
     def report(event: dict[str, Any]) -> None:
         say(f"  {event['name']}" if event["event"] == "model" else f"note: {event['text']}")

@@ -9,12 +9,12 @@ import duckdb
 from pydantic import ConfigDict
 
 from tawt.builtin.all import graph_of, seen_graph
-from tawt.commands.beside import NAMES
 from tawt.config.base import Section
 from tawt.contracts.layers import TASKS
 from tawt.contracts.workspace import EVALUATIONS
 from tawt.database.connect import Limits, connect
 from tawt.errors import FileError, StageError
+from tawt.evaluations.simpler import NAMES
 from tawt.heads.label_set import LabelSet
 from tawt.labels.find import PREDICATES
 from tawt.labels.leaks.clocks import Behind, times_of

@@ -10,11 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tawt.commands.answered import Asked
-from tawt.commands.beside import NAMES, SHUFFLED, TRAIN, TUNING, Beside, chosen
 from tawt.commands.carried import place_for
-from tawt.commands.evaluated import EvaluateResult
-from tawt.commands.evaluation_held import hold_task, inside, looked_at, said_of
 from tawt.commands.fewer_contents import with_fewer
 from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.config.base import one_or_more
@@ -35,6 +31,10 @@ from tawt.evaluation.subgroups import by_group
 from tawt.evaluation.table import Comparison, compare, unmeasured
 from tawt.evaluation.tabular import given_weights
 from tawt.evaluation.withheld import FEW, n_subjects, withheld, withheld_text, without
+from tawt.evaluations.answered import Asked
+from tawt.evaluations.held import hold_task, inside, looked_at, said_of
+from tawt.evaluations.result import EvaluateResult
+from tawt.evaluations.simpler import NAMES, SHUFFLED, TRAIN, TUNING, Beside, chosen
 from tawt.figures.common import matplotlib
 from tawt.figures.evaluation import plot_models
 from tawt.files import digest, write_sealed, write_text

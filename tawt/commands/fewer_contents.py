@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from tawt.commands.answered import Asked
 from tawt.dataset.reader import Split
 from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.table import Comparison, compare
+from tawt.evaluations.answered import Asked
 from tawt.modalities.fusion.looking import Change, look_beside
 from tawt.runs.answer import LoadedTask, answer_all
 from tawt.training.device import Compute

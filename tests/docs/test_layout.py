@@ -36,7 +36,7 @@ FLOW = {
         (
             *("arrays", "chance", "distances", "errors", "files", "places", "readers", "seals", "machine", "project"),
             *("room", "shell", "cli", "hospital", "config", "contracts", "evaluation", "fidelity", "figures"),
-            *("privacy", "reviews"),
+            *("privacy", "reviews", "evaluations"),
         ),
         ("torch", "duckdb", "polars"),
     ),
@@ -50,7 +50,7 @@ RANK = [
     ("arrays", "chance", "distances", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
     ("config",), ("contracts",), ("transforms", "hospital", "modalities"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
     ("quality",), ("labels",), ("dataset",), ("evaluation", "fidelity", "privacy"), ("batching", "heads"), ("models",), ("modalities/encoders", "modalities/fusion"), ("objectives",), ("training",), ("runs",), ("synthesis",), ("assessment",),
-    ("figures", "reviews", "risks"), ("commands",), ("cli",),
+    ("figures", "reviews", "risks", "evaluations"), ("commands",), ("cli",),
 ]  # fmt: skip
 """From the ground up; a module imports from its own rank and from those before."""
 

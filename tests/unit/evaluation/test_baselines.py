@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tawt.commands.beside import chosen
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.errors import ConfigError, ContractError
 from tawt.evaluation.baselines import (
@@ -27,6 +26,7 @@ from tawt.evaluation.known import known_at
 from tawt.evaluation.metrics import AUROC, Binary
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.rows import Rows, thinned
+from tawt.evaluations.simpler import chosen
 
 RNG = np.random.default_rng(1)
 N = 400

@@ -329,8 +329,8 @@ def test_the_scores_of_a_challenge_stand_first_where_the_pipeline_names_it(
     beside = ("prevalence", "untrained encoder")
     plain = evaluate(pretrained, "task", run, baselines=beside, n_draws=10, device="cpu")
     opened = SimpleNamespace(pipeline=SimpleNamespace(scores={"task": challenge}, label_units={}))
-    monkeypatch.setattr("tawt.commands.evaluation_held.is_workspace", lambda root: True)
-    monkeypatch.setattr("tawt.commands.evaluation_held.open_workspace", lambda root: opened)
+    monkeypatch.setattr("tawt.evaluations.held.is_workspace", lambda root: True)
+    monkeypatch.setattr("tawt.evaluations.held.open_workspace", lambda root: opened)
     found = evaluate(pretrained, "task", run, baselines=beside, n_draws=10, device="cpu")
     assert (*found.comparison.shown,)[: len(scores)] == found.comparison.official == scores
     assert plain.comparison.official == ()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tawt.commands.beside import TUNING
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.label_set import label_path
@@ -17,6 +16,7 @@ from tawt.errors import ConfigError
 from tawt.evaluation.attributes import attributes_of
 from tawt.evaluation.features import statics_at
 from tawt.evaluation.horizons import in_words
+from tawt.evaluations.simpler import TUNING
 from tawt.heads.kinds import KINDS
 from tawt.heads.label_set import LabelSet
 from tawt.heads.task import TaskSpec

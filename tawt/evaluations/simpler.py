@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
-from tawt.commands.answered import outcome_of
 from tawt.config.base import one_or_more
 from tawt.dataset.reader import TripletDataset
 from tawt.errors import ConfigError, closest, joined
@@ -30,6 +29,7 @@ from tawt.evaluation.resample import N_DRAWS
 from tawt.evaluation.rows import Rows, thinned
 from tawt.evaluation.several import Several, several
 from tawt.evaluation.tabular import TABULAR, tabular_baselines
+from tawt.evaluations.answered import outcome_of
 from tawt.heads.grid import Series, make_series
 from tawt.heads.gru import fit_gru
 from tawt.heads.kinds import KINDS, answers
