@@ -83,10 +83,10 @@ def _known(batch: HostBatch, end: Ints) -> Bools:
     return was_known(batch.is_static, batch.time, batch.available, end.repeat(batch.lengths))
 
 
-def needed(batch: HostBatch, config: ForecastConfig) -> Ints:
-    """Return `(d,)`, how many timed triplets of each document a cut looks at: up to the end of its window."""
+def needed(batch: HostBatch, window: int) -> Ints:
+    """Return `(d,)`, how many timed triplets of each document a cut looks at: up to the end of a window, us."""
     assert batch.is_cut is not None, "times were not drawn"
-    until = np.where(batch.is_cut, batch.end + _window(config), np.iinfo(np.int64).max)
+    until = np.where(batch.is_cut, batch.end + window, np.iinfo(np.int64).max)
     within = (batch.time <= until.repeat(batch.lengths)) & ~batch.is_static
     return np.add.reduceat(within, batch.bounds[:-1], dtype=np.int64)
 
@@ -105,10 +105,14 @@ def cut(batch: HostBatch, config: ForecastConfig, columns: Ints) -> tuple[HostBa
     assert batch.is_cut is not None, "times were not drawn"
     then = batch.end.repeat(batch.lengths)
     of_cut = batch.is_cut.repeat(batch.lengths)
-    coming = of_cut & ~batch.is_static & (batch.time > then) & (batch.time <= then + _window(config))
-    came = _coming(batch, columns, np.flatnonzero(batch.is_cut), np.flatnonzero(coming))
+    coming = of_cut & ~batch.is_static & (batch.time > then) & (batch.time <= then + window_of(config))
+    return cut_off(batch), _coming(batch, columns, np.flatnonzero(batch.is_cut), np.flatnonzero(coming))
+
+
+def cut_off(batch: HostBatch) -> HostBatch:
+    """Return what was known of documents at their prediction times."""
     kept = known(batch)
-    return replace(batch.select(kept).counted_from(_began(batch, kept)), is_cut=None), came
+    return replace(batch.select(kept).counted_from(_began(batch, kept)), is_cut=None)
 
 
 def _began(batch: HostBatch, kept: Bools) -> Ints:
@@ -124,7 +128,8 @@ def _began(batch: HostBatch, kept: Bools) -> Ints:
     return began
 
 
-def _window(config: ForecastConfig) -> int:
+def window_of(config: ForecastConfig) -> int:
+    """Return the length of the window that is forecast, us."""
     return round(config.window_hours * US_PER_HOUR)
 
 

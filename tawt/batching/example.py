@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -187,6 +188,8 @@ class Example:
     """Triplets of the batch; without those that fill it up, if it is filled up."""
     latent: LatentInputs | None = None
     """None = there is no latent."""
+    pairs: Any = None
+    """What documents are paired with, `tawt.modalities.fusion.pairs.Pairs`; None = the objective is off."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Example:
         """Return the example on a device."""

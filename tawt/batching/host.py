@@ -19,7 +19,7 @@ from tawt.contracts.dataset import US_PER_HOUR
 
 _CONTENT = ("data_type", "value", "value_token", "value_status")
 _OF_TOKENS = (*_CONTENT, "time", "available", "identity")
-_OF_DOCUMENTS = ("n_static", "subject_id", "origin", "end", "asked", "begins", "ends")
+_OF_DOCUMENTS = ("n_static", "subject_id", "origin", "end", "asked", "begins", "ends", "pair")
 _PERIODS = np.array([*PERIODS.values()])
 
 
@@ -65,6 +65,8 @@ class HostBatch:
     """`(d,)`, whether each document has its record's first timed triplet; None = nobody knows."""
     ends: Bools | None = None
     """`(d,)`, whether it has the last one."""
+    pair: Ints | None = None
+    """`(d,)`, which content each document ends before and is to be paired with; -1 = none. None = nobody asks."""
     counts_from_row: bool = False
     """Whether times count from the first timed row of a record, of which nothing may be known yet; else from a moment
     that is known of all."""

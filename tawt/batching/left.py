@@ -6,20 +6,23 @@ batches, and these are full of what reaches the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from tawt.arrays import Bools, Ints
 from tawt.batching.augment import AUGMENT, thinned
-from tawt.batching.cut import CUT, draw_times, known, needed
+from tawt.batching.cut import CUT, draw_times, known, needed, window_of
 from tawt.batching.host import HostBatch
 from tawt.batching.masking import TRAINING, VALIDATION
 from tawt.batching.views import VIEWS, two_views
 from tawt.config.augment import AugmentConfig
 from tawt.config.objective import ForecastConfig
 from tawt.config.train import PretrainConfig
+
+Pairing = Callable[..., HostBatch]
+"""Ends documents of a batch before what each is to be paired with: `pairing(batch, *salts)`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +37,8 @@ class Left:
     """`(d,)`, see `HostBatch`."""
     is_cut: Bools
     """`(d,)`, see `HostBatch`."""
+    pair: Ints
+    """`(d,)`, see `HostBatch`; -1 where nothing is paired."""
 
 
 def together(parts: Iterable[Left]) -> Left:
@@ -51,12 +56,19 @@ class Cutter:
         augment: What is removed of every document.
         views: What is removed of each of two views; None = there are none.
         salts: What it is for, and the seed.
+        pairing: Draws what documents are paired with, in place of prediction times; None = nothing is.
     """
 
     forecast: ForecastConfig | None
     augment: AugmentConfig
     views: AugmentConfig | None
     salts: tuple[int, int]
+    pairing: Pairing | None = None
+
+    @property
+    def ends(self) -> bool:
+        """Whether documents end before their records do."""
+        return self.forecast is not None or self.pairing is not None
 
     @property
     def removes(self) -> bool:
@@ -67,16 +79,18 @@ class Cutter:
 
     def __bool__(self) -> bool:
         """Whether anything is cut or removed, or documents are doubled."""
-        return self.forecast is not None or self.removes
+        return self.ends or self.removes
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of a dataset that say what is left."""
-        available = ("available_time",) if self.forecast is not None else ()
+        available = ("available_time",) if self.ends else ()
         return ("timestamp", *available, *(("data_type", "identity") if self.removes else ()))
 
     def timed(self, batch: HostBatch, number: int) -> HostBatch:
         """Return a batch with prediction times, if there are to be some."""
+        if self.pairing is not None:
+            return self.pairing(batch, *self.salts, number)
         return batch if self.forecast is None else draw_times(batch, self.forecast, CUT, *self.salts, number)
 
     def thin(self, batch: HostBatch, number: int) -> HostBatch:
@@ -93,17 +107,20 @@ class Cutter:
         """
         batch, d = self.timed(batch, number), batch.n_documents
         n_timed, is_cut, end = batch.lengths - batch.n_static, np.zeros(d, np.bool_), batch.end
-        if self.forecast is not None:
+        pair = np.full(d, -1) if batch.pair is None else batch.pair
+        if self.ends:
             assert batch.is_cut is not None
-            n_timed, is_cut, is_known = needed(batch, self.forecast), batch.is_cut, known(batch)
+            window = 0 if self.forecast is None else window_of(self.forecast)
+            n_timed, is_cut, is_known = needed(batch, window), batch.is_cut, known(batch)
             if not self.removes:
-                return Left(np.add.reduceat(is_known, batch.bounds[:-1], dtype=np.int64), n_timed, end, is_cut)
+                lengths = np.add.reduceat(is_known, batch.bounds[:-1], dtype=np.int64)
+                return Left(lengths, n_timed, end, is_cut, pair)
             batch = batch.select(is_known)
         lengths = self.thin(batch, number).lengths
-        return Left(lengths.reshape(-1, d).sum(0), n_timed, end, is_cut)
+        return Left(lengths.reshape(-1, d).sum(0), n_timed, end, is_cut, pair)
 
 
-def make_cutter(config: PretrainConfig, training: bool) -> Cutter:
+def make_cutter(config: PretrainConfig, training: bool, pairing: Pairing | None = None) -> Cutter:
     """Return what a run cuts off documents; in validation nothing is augmented."""
     objective = config.objective
     return Cutter(
@@ -111,4 +128,5 @@ def make_cutter(config: PretrainConfig, training: bool) -> Cutter:
         config.augment if training else AugmentConfig(),
         objective.contrastive.views if objective.contrastive.weight else None,
         (TRAINING if training else VALIDATION, config.train.seed),
+        pairing,
     )

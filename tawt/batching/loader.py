@@ -110,6 +110,13 @@ class PackedLoader:
             left = self._pass(epoch).left
         return self.n_tokens if left is None else int(left.lengths.sum())
 
+    def paired_subjects(self, epoch: int) -> Ints:
+        """Return the subjects, each once, of whom an epoch has a document that is paired."""
+        with self._lock:
+            left = self._pass(epoch).left
+        paired = np.zeros(self.n_documents, np.bool_) if left is None else left.pair >= 0
+        return np.unique(self._documents.subjects[paired])
+
     def n_batches(self, epoch: int) -> int:
         """Return the number of batches of an epoch; it differs a little between epochs."""
         with self._lock:

@@ -57,7 +57,8 @@ class Pass:
         if self.left is None:
             return {}
         chosen = self.plan[i]
-        return {"end": self.left.end[chosen], "is_cut": self.left.is_cut[chosen], "packing": self.packing}
+        return {"end": self.left.end[chosen], "is_cut": self.left.is_cut[chosen], "pair": self.left.pair[chosen],
+                "packing": self.packing}  # fmt: skip
 
 
 def in_parts(lengths: Ints) -> Iterator[Ints]:

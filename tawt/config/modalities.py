@@ -57,7 +57,7 @@ class ImageConfig(Section):
     output: Literal["pooled", "cls"] = "pooled"
     """`checkpoint`: what the model itself pools, or the state of its first token."""
     weights: str = ""
-    """`cnn` and `vit`: a safetensors file of weights to start from, of one that was trained before."""
+    """`cnn` and `vit`: a safetensors file of weights to start from, of one that was trained before, or of a run."""
     frozen: bool = False
     """Whether the encoder learns nothing: each image is encoded once, and what comes out is kept."""
 
@@ -90,7 +90,7 @@ class WaveformConfig(Section):
     d_embedding: int = Field(64, ge=1, le=65_536)
     """Width of the embedding."""
     weights: str = ""
-    """A safetensors file of weights to start from, of one that was trained before."""
+    """A safetensors file of weights to start from, of one that was trained before, or of a run."""
     frozen: bool = False
     """Whether the encoder learns nothing: each waveform is encoded once, and what comes out is kept."""
 

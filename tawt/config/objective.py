@@ -154,6 +154,21 @@ class ContrastiveConfig(Section):
     """How a view differs from its document."""
 
 
+class PairedConfig(Section):
+    """InfoNCE between a record up to an image and that image: which of all images is its own, and the other way."""
+
+    weight: float = Field(0.0, ge=0, le=1e6)
+    """Weight of the objective; 0 = off. On, the record of whoever has an image ends before one of them, drawn anew in
+    each pass."""
+    temperature: float = Field(0.1, ge=1e-4, le=1e4)
+    """Divides the cosine similarities."""
+    d_projection: int = Field(64, ge=2, le=65_536)
+    """Width of the projections in which records and images are compared."""
+    whole_share: float = Field(0.3, ge=0, lt=1)
+    """Share of documents with an image that stay whole: other objectives see what came after it. 0 where nothing but
+    pairs is learned."""
+
+
 class ObjectiveConfig(Section):
     """A weighted sum of objectives."""
 
@@ -163,6 +178,8 @@ class ObjectiveConfig(Section):
     """What comes next."""
     contrastive: ContrastiveConfig = ContrastiveConfig()
     """Which two views are of one subject."""
+    paired: PairedConfig = PairedConfig()
+    """Which image, or other content, belongs to a record."""
     next: NextConfig = NextConfig()
     """What follows each event: when, what, with which value."""
     latent: LatentConfig = LatentConfig()
@@ -172,14 +189,21 @@ class ObjectiveConfig(Section):
 
     @model_validator(mode="after")
     def _one_is_on(self) -> ObjectiveConfig:
-        others = self.masked.weight + self.forecast.weight + self.contrastive.weight + self.label.weight
+        ends = self.forecast.weight + self.contrastive.weight + self.label.weight
+        others = self.masked.weight + self.paired.weight + ends
         if not others + self.next.weight:
-            keys = ("masked.weight", "forecast.weight", "contrastive.weight", "next.weight")
+            keys = ("masked.weight", "forecast.weight", "contrastive.weight", "paired.weight", "next.weight")
             raise Conflict("all objectives have weight 0: one must be above", *keys)
         if self.next.weight and others:
             raise Conflict(
                 "what follows each event is asked of whole records: no other objective may hide, cut or double them",
-                "next.weight", "masked.weight", "forecast.weight", "contrastive.weight", "label.weight",
+                "next.weight", "masked.weight", "forecast.weight", "contrastive.weight", "paired.weight",
+                "label.weight",
+            )  # fmt: skip
+        if self.paired.weight and ends:
+            raise Conflict(
+                "for pairs, records end before an image: no other objective may end or double them",
+                "paired.weight", "forecast.weight", "contrastive.weight", "label.weight",
             )  # fmt: skip
         if self.next.weight and not self.next.parts:
             raise Conflict("nothing of the next event weighs anything: one of its weights must be above 0", "next")
@@ -192,3 +216,11 @@ class ObjectiveConfig(Section):
                 "forecast.weight", "contrastive.weight",
             )  # fmt: skip
         return self
+
+    def teaches(self, fusion: str) -> bool:
+        """Return whether anything is learned where contents join in a way; of pairs alone, it is not."""
+        if fusion == "late":
+            return bool(self.label.weight)
+        ends = self.forecast.weight + self.contrastive.weight + self.label.weight
+        on_tokens = self.masked.weight + self.next.weight if fusion == "token" else 0
+        return bool(ends + on_tokens) or "summary" in self.masked.parts

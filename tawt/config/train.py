@@ -119,6 +119,9 @@ class PretrainConfig(Section):
         if model.causal and self.batching.order != "by_type":
             said = "with model.causal, triplets of one moment may not lie as chance has it: batching.order by_type"
             raise Conflict(said, "model.causal", "batching.order")
+        if self.objective.paired.weight and not self.modalities.is_on:
+            said = "objective.paired asks which image belongs to a record, and modalities names nothing to look at"
+            raise Conflict(said, "objective.paired.weight", "modalities.image", "modalities.waveform")
         if not self.train.max_steps and not (label.weight and label.start == "probe"):
             keys = ("train.max_steps", "objective.label.start")
             raise Conflict("max_steps is 0, and nothing else would be done", *keys)

@@ -171,10 +171,7 @@ class EmbeddingHeads(nn.Module):
         self.forecast_presence = self._linear("forecast_presence", d_embedding, len(columns), parts)
         self.projection: nn.Sequential | None = None
         if "contrastive" in parts:
-            d_hidden = 2 * d_projection
-            self.projection = nn.Sequential(
-                nn.Linear(d_embedding, d_hidden), nn.GELU(), nn.Linear(d_hidden, d_projection)
-            )
+            self.projection = _projection(d_embedding, d_projection)
         column_of = np.full(n_types, -1, dtype=np.int64)
         column_of[columns] = np.arange(len(columns))
         self.register_buffer("column_of", torch.from_numpy(column_of), persistent=False)
@@ -196,6 +193,30 @@ class EmbeddingHeads(nn.Module):
     @staticmethod
     def _linear(part: str, d_embedding: int, f: int, parts: Collection[str]) -> nn.Linear | None:
         return zeroed(nn.Linear(d_embedding, f)) if part in parts else None
+
+
+class PairHeads(nn.Module):
+    """Projections in which records and their contents are compared.
+
+    Args:
+        d_embedding: Width of a record's embedding.
+        d_content: Width of a content's.
+        d_projection: Width of both projections.
+    """
+
+    def __init__(self, d_embedding: int, d_content: int, d_projection: int) -> None:
+        super().__init__()
+        self.record = _projection(d_embedding, d_projection)
+        self.content = _projection(d_content, d_projection)
+
+    def forward(self, embedding: Tensor, contents: Tensor) -> Tensor:
+        """`(k, d_embedding)` and `(k, d_content)` -> `(k, 2 d_projection)` float32, both of length 1 side by side."""
+        sides = self.record(embedding), self.content(contents)
+        return torch.cat([functional.normalize(side.float(), dim=-1) for side in sides], 1)
+
+
+def _projection(width: int, d_projection: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, 2 * d_projection), nn.GELU(), nn.Linear(2 * d_projection, d_projection))
 
 
 def zeroed(module: Module) -> Module:

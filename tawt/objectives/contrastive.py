@@ -48,36 +48,52 @@ def baseline_sum(view_of: Tensor) -> float:
     return float(candidates.double().log().sum())
 
 
-def paired_info_nce(one: Tensor, other: Tensor, subject: Tensor, temperature: float) -> Tensor:
+def paired_info_nce(one: Tensor, other: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """Return the loss of two sides, as of a record up to an image and that image: summed over the pairs that have
     negatives, half of it each way, a float32 scalar.
 
     The positive of row `i` of one side is row `i` of the other alone; its negatives are the rows of the other side that
-    are of other subjects. So what one subject has several of is no negative of its own.
+    are of other subjects, show something else, and are of the same kind. So what one subject has several of is no
+    negative of its own, nor is a copy of it, and no kind is told from another.
 
     Args:
         one: `(D, p)`, of length 1, of all batches and processes of a step.
         other: `(D, p)`, what belongs to each.
-        subject: `(D,)` int64, whose both are.
+        keys: `(D, 3)` int64, whose both are, what the other side shows, and of which kind it is.
         temperature: Divides the cosine similarities.
 
     Source: Radford et al. 2021, Learning transferable visual models from natural language supervision.
     """
     with torch.autocast(one.device.type, enabled=False):
         similarity = one.float() @ other.float().T / temperature
-        allowed = similarity.masked_fill(subject[:, None] == subject[None, :], _NEVER)
+        against = similarity.masked_fill(~apart(keys), _NEVER)
         own = similarity.diagonal()
-        return sum((functional.softplus(allowed.logsumexp(side) - own).sum() / 2 for side in (0, 1)), own.new_zeros(()))
+        return sum((functional.softplus(against.logsumexp(side) - own).sum() / 2 for side in (0, 1)), own.new_zeros(()))
 
 
-def paired_count(subject: Tensor) -> int:
-    """Return how many of the pairs `(D,)` have a negative."""
-    return int((subject[:, None] != subject[None, :]).any(1).sum())
+def paired_count(keys: Tensor) -> int:
+    """Return how many of the pairs, of keys `(D, 3)`, have a negative."""
+    return int(apart(keys).any(1).sum())
 
 
-def paired_baseline_sum(subject: Tensor) -> float:
+def paired_baseline_sum(keys: Tensor) -> float:
     """Return what a blind guess costs, summed as `paired_info_nce` does."""
-    return float((1 + (subject[:, None] != subject[None, :]).sum(1)).double().log().sum())
+    return float((1 + apart(keys).sum(1)).double().log().sum())
+
+
+def found(one: Tensor, other: Tensor, keys: Tensor) -> Tensor:
+    """Return how many rows of one side have their own of the other side for the nearest, and how many a blind guess
+    finds: `(2,)` float64, of those that have negatives."""
+    similarity, others = one.float() @ other.float().T, apart(keys)
+    asked = others.any(1)
+    first = similarity.diagonal() > similarity.masked_fill(~others, _NEVER).amax(1) if len(keys) else asked
+    return torch.stack([(first & asked).double().sum(), (1 / (1 + others.sum(1))[asked].double()).sum()])
+
+
+def apart(keys: Tensor) -> Tensor:
+    """Return which pairs `(D, D)` are negatives."""
+    differs = keys[:, None] != keys[None, :]
+    return differs[..., 0] & differs[..., 1] & ~differs[..., 2]
 
 
 def _pairs(view_of: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,23 +10,27 @@ from tawt.batching.example import Example, NextTargets
 from tawt.config.latent import KL
 from tawt.config.next_event import NEXT
 from tawt.config.objective import MASKED, ObjectiveConfig
+from tawt.objectives.contrastive import apart
 
 FORECAST = ("forecast_value", "forecast_presence")
 """Parts of forecasting."""
 LABEL = "label"
 """The part of a task."""
-PARTS = (*MASKED, *FORECAST, *NEXT, KL, "contrastive", LABEL)
+CONTRASTIVE, PAIRED = "contrastive", "paired"
+"""Parts in which all documents of a step are compared; of these one is on at most."""
+PARTS = (*MASKED, *FORECAST, *NEXT, KL, CONTRASTIVE, PAIRED, LABEL)
 """All parts, in the order they are logged."""
-ON_EMBEDDING = ("summary", *FORECAST, "contrastive", LABEL)
+ON_EMBEDDING = ("summary", *FORECAST, CONTRASTIVE, PAIRED, LABEL)
 """Parts that are predicted from a document's embedding: only these teach a readout."""
 
 
 def weights(config: ObjectiveConfig) -> dict[str, float]:
     """Return the weight of each part that is on: its objective's weight times its own, in the order of `PARTS`."""
-    contrastive = {"contrastive": config.contrastive.weight} if config.contrastive.weight else {}
+    contrastive = {CONTRASTIVE: config.contrastive.weight} if config.contrastive.weight else {}
+    paired = {PAIRED: config.paired.weight} if config.paired.weight else {}
     label = {LABEL: config.label.weight} if config.label.weight else {}
     kl = {KL: config.next.weight * config.latent.beta} if config.latent.is_on else {}
-    return config.masked.parts | config.forecast.parts | config.next.parts | kl | contrastive | label
+    return config.masked.parts | config.forecast.parts | config.next.parts | kl | contrastive | paired | label
 
 
 def divisors(count: Mapping[str, int]) -> dict[str, int]:
@@ -49,7 +53,10 @@ def kl_share(config: ObjectiveConfig, step: int) -> float:
 def subjects_of(example: Example, part: str) -> Tensor:
     """Return the subjects `(s,)` int64, each once, that a part has a position of."""
     batch, hidden, ahead = example.batch, example.masked, example.forecast
-    if part == "contrastive":
+    if part == PAIRED:
+        keys: Tensor = example.pairs.keys
+        return keys[apart(keys).any(1), 0].unique()
+    if part == CONTRASTIVE:
         subject, n = batch.subject_id.unique(return_counts=True)
         return subject[n > 1]
     if part == LABEL:

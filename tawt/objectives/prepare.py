@@ -13,7 +13,7 @@ import torch
 
 from tawt.batching.augment import AUGMENT, altered
 from tawt.batching.batch import PackedBatch, make_layout
-from tawt.batching.cut import cut
+from tawt.batching.cut import cut, cut_off
 from tawt.batching.example import Example, ForecastTargets, LabelTargets, LatentInputs, MaskedTargets, NextTargets
 from tawt.batching.host import HostBatch
 from tawt.batching.layout import Layout
@@ -26,6 +26,7 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.heads.targets import Targets
 from tawt.modalities.fusion.beside import Finder
+from tawt.modalities.fusion.pairs import Pairing
 from tawt.models.decoder.latent import normals
 from tawt.objectives import forecast, masked, next_event
 from tawt.objectives.baselines import Baselines, forecast_types
@@ -46,6 +47,7 @@ class Preparer:
         blocks: Makes the block mask of FlexAttention from a layout, where that kernel is used.
         targets: What a task's head is to say at the prediction times of the batches; None = there is no task.
         finder: Finds what lies beside the documents of a batch; None = nothing is looked at.
+        pairing: Draws and finds what documents are paired with; None = the objective is off.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Preparer:
         blocks: Callable[[Layout], Any] | None = None,
         targets: Targets | None = None,
         finder: Finder | None = None,
+        pairing: Pairing | None = None,
     ) -> None:
         self.config = config
         self.vocabulary = vocabulary
@@ -64,9 +67,9 @@ class Preparer:
         self.training = training
         self.blocks = blocks
         self.targets = targets
-        self.finder = finder
+        self.finder, self.pairing = finder, pairing
         self.parts = weights(config.objective)
-        self.cutter = make_cutter(config, training)
+        self.cutter = make_cutter(config, training, pairing)
         self.losable = may_lose(vocabulary)
         self.columns = forecast_types(vocabulary, config.objective.forecast.n_types)
 
@@ -74,7 +77,7 @@ class Preparer:
         """Return the example of a batch.
 
         Args:
-            batch: With `available` if forecasting is on.
+            batch: With `available` if forecasting or pairing is on.
             number: Of the batch in its stream; it decides all draws.
         """
         objective, vocabulary = self.config.objective, self.vocabulary
@@ -84,8 +87,11 @@ class Preparer:
         hidden: MaskedTargets | None = None
         drawn = number if batch.packing is None else batch.packing
         # cut first: what comes next is asked of the record as it was, not of an augmented one
+        if self.cutter.ends and batch.is_cut is None:
+            batch = self.cutter.timed(batch, drawn)
+        if self.pairing is not None:
+            batch = cut_off(batch)
         if objective.forecast.weight:
-            batch = batch if batch.is_cut is not None else self.cutter.timed(batch, drawn)
             batch, coming = cut(batch, objective.forecast, self.columns)
             ahead = forecast.make_targets(coming, self.columns, vocabulary, objective.forecast)
             counts |= forecast.counts(ahead)
@@ -140,6 +146,9 @@ class Preparer:
             number=number,
             n_tokens=packed.n_tokens,
             latent=self._latent(whole, number) if objective.latent.is_on else None,
+            pairs=None
+            if self.pairing is None
+            else self.pairing.of(batch, *self._salts(number), training=self.training),
         )
 
     def _latent(self, whole: HostBatch, number: int) -> LatentInputs:

@@ -18,15 +18,16 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.heads.head import TaskHead
 from tawt.heads.lora import add_low_rank
 from tawt.heads.task import TaskSpec
+from tawt.modalities.fusion.fused import Fused
 from tawt.modalities.fusion.looking import joins_below, with_beside
 from tawt.models.decoder.heads import NextHeads
 from tawt.models.decoder.latent import Latent
 from tawt.models.encoder import Encoded, Encoder
-from tawt.models.heads import EmbeddingHeads, ReconstructionHeads
+from tawt.models.heads import EmbeddingHeads, PairHeads, ReconstructionHeads
 from tawt.objectives import forecast, masked, next_event
 from tawt.objectives.answered import answered
 from tawt.objectives.baselines import Baselines, forecast_types
-from tawt.objectives.parts import LABEL, ON_EMBEDDING, weights
+from tawt.objectives.parts import CONTRASTIVE, LABEL, ON_EMBEDDING, weights
 
 _BELOW_READOUT = ("embedding", "dropout", "blocks", "norm")
 """Children of the encoder that make token states; the others make the embedding."""
@@ -37,9 +38,10 @@ class Outputs:
     """What a forward pass gives."""
 
     sums: dict[str, Tensor]
-    """Loss of each part that is on, except `contrastive`, summed over its positions: float32 scalars."""
+    """Loss of each part that is on, except `contrastive` and `paired`, summed over its positions: float32 scalars."""
     projection: Tensor | None
-    """`(d, d_projection)` float32, each of length 1, for `contrastive`; None = it is off."""
+    """`(d, d_projection)` float32, each of length 1, for `contrastive`; `(k, 2 d_projection)`, a record and its content
+    side by side, for `paired`. None = both are off."""
 
 
 class Heads(nn.Module):
@@ -58,6 +60,8 @@ class Heads(nn.Module):
             if objective.next.weight
             else None
         )
+        pairs, d_content = objective.paired, config.modalities.fusion.d_content
+        self.pairs = PairHeads(d_embedding, d_content, pairs.d_projection) if pairs.weight else None
         self.label = None if task is None else TaskHead(d_embedding, task, objective.label)
         self.register_buffer("columns", torch.from_numpy(columns), persistent=False)
 
@@ -78,7 +82,7 @@ class PretrainModel(nn.Module):
         self.latent = Latent(config.objective.latent, vocabulary) if config.objective.latent.is_on else None
         self._after: Callable[..., Outputs] = _after
         self.reads_out = bool(self.parts.keys() & set(ON_EMBEDDING))
-        with_beside(self.encoder, config, 0 if task is None else len(task.outputs), reads_out=self.reads_out)
+        with_beside(self.encoder, config, 0 if task is None else len(task.outputs))
         for name, parameter in self.encoder.named_parameters():
             if not self.reads_out and name.split(".")[0] not in (*_BELOW_READOUT, *joins_below(config)):
                 parameter.requires_grad_(False)
@@ -156,7 +160,11 @@ class PretrainModel(nn.Module):
             sums[LABEL] = heads_of_task.answers.losses(outputs, example.label.truth, example.label.weight).sum()
         if example.forecast is not None:
             sums |= forecast.loss_sums(heads, embedding, example.forecast, objective.forecast)
-        return sums, heads.project(embedding) if "contrastive" in self.parts else None
+        if self.heads.pairs is not None:
+            assert isinstance(self.encoder.beside, Fused) and example.pairs is not None
+            record = embedding.index_select(0, example.pairs.document)
+            return sums, self.heads.pairs(record, self.encoder.beside.contents(example.pairs))
+        return sums, heads.project(embedding) if CONTRASTIVE in self.parts else None
 
 
 def _after(model: PretrainModel, through: tuple[Tensor, Tensor | None, Layout, Tensor], example: Example) -> Outputs:

@@ -234,6 +234,7 @@ _LEARNS = {
     "forecast": "records were cut, and what came within the next hours was told from the embedding.",
     "next": "each event was told from those before it: when it came, what it was, and with which value.",
     "contrastive": "two altered copies of a record were to be found among those of other people.",
+    "paired": "the image that followed a record was to be found among those of other people, and the other way.",
 }
 
 _WHAT = """\

@@ -122,8 +122,8 @@ class RunFolder:
         elif part.startswith("forecast_"):
             objective, _, own = part.partition("_")
         keys: tuple[str, ...] = (f"{objective}.weight", f"{objective}.{own}_weight")
-        if part == "contrastive":
-            keys = ("contrastive.weight",)
+        if part in ("contrastive", "paired"):
+            keys = (f"{part}.weight",)
         elif part == KL:
             keys = ("next.weight", "latent.beta")
         found = [self.config[name] for key in keys if (name := f"objective.{key}") in self.config]

@@ -18,7 +18,7 @@ from tawt.batching.batch import in_one_piece
 from tawt.batching.example import Example
 from tawt.batching.fill import Sizes, filled, sizes_of
 from tawt.batching.host import HostBatch
-from tawt.objectives.parts import kl_share, subjects_of
+from tawt.objectives.parts import PAIRED, kl_share, subjects_of
 from tawt.training.best import best_steps, counted, is_over, keep_weights
 from tawt.training.checkpoint import Checkpoint, full_weights, save_checkpoint
 from tawt.training.distributed import put_away
@@ -33,6 +33,9 @@ from tawt.training.setup import Setup
 from tawt.training.signals import stop_requested
 from tawt.training.step import Counted, Stepper, tally
 from tawt.training.watch import AllStop, Delayed, first_bad, not_finite
+
+FOUND = ("found_paired", "found_by_chance")
+"""Names of `tawt.objectives.contrastive.found` in lines of metrics, as shares of the pairs."""
 
 
 class Logger(Protocol):
@@ -200,13 +203,14 @@ class Trainer:
         put_away(self.stepper.spread)
         # one process speaks for all
         told = self.world.total(sums.sum(0) if self.world.first else torch.zeros_like(sums[0])).tolist()
+        told, found = told[: len(parts)], told[len(parts) :]
         part = first_bad(told, parts)
         if part is not None:
             bad = (~sums.isfinite()).any(1).nonzero().flatten().tolist() or list(range(len(sums)))
             kept = "no checkpoint was made of this step"
             what = f"the loss part `{part}` of tuning"
             raise not_finite(step, what, bad, self.setup.tuning.sequential_source, kept)
-        each = [tally(example, parts) for example in self._fixed]
+        each = [tally(example, parts, self.stepper.compared) for example in self._fixed]
         count = {part: sum(one[0][part] for one in each) for part in parts}
         baseline = {part: sum(one[1][part] for one in each) for part in parts}
         means_of = means(self.stepper.weight, dict(zip(parts, told, strict=True)), baseline, count)
@@ -217,7 +221,8 @@ class Trainer:
             for part in parts if count[part]
         }  # fmt: skip
         latents = latent_health(self.setup.model, self._fixed, self.setup.compute)
-        line = {"step": step, "split": called, **means_of, **subjects, **latents, "tokens": tokens}
+        pairs = dict(zip(FOUND, (n / count[PAIRED] for n in found), strict=False)) if count.get(PAIRED) else {}
+        line = {"step": step, "split": called, **means_of, **subjects, **latents, **pairs, "tokens": tokens}
         self._write(line)
         return line
 

@@ -10,6 +10,7 @@ import torch
 
 from tawt.config.train import PretrainConfig
 from tawt.models.attention.blocks import whole_steps
+from tawt.objectives.compared import compared_of
 from tawt.objectives.parts import ON_EMBEDDING, weights
 from tawt.objectives.pretrain_model import ParameterCounts, count_parameters
 from tawt.training.device import Compute
@@ -183,7 +184,8 @@ def looked_at(setup: Setup) -> PretrainPlan:
     prepare = setup.prepare[0]
     examples = [prepare(setup.train.batch(number), number) for number in range(N_LOOKED_AT)]
     tokens = [example.batch.layout.n_tokens for example in examples if example.batch.layout is not None]
-    counts = [tally(example, tuple(prepare.parts))[0] for example in examples]
+    compared = compared_of(setup.config.objective)
+    counts = [tally(example, tuple(prepare.parts), compared)[0] for example in examples]
     silent = [part for part in prepare.parts if not any(count[part] for count in counts)]
     share = sum(tokens) / (N_LOOKED_AT * setup.config.batching.tokens_per_batch)
     doubts = [without_position(part, f"the first {N_LOOKED_AT} batches") for part in silent]

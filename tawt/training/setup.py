@@ -29,7 +29,7 @@ from tawt.training.choices import batches_per_step, choose_compile, choose_repla
 from tawt.training.device import Compute, choose_compute
 from tawt.training.distributed import World
 from tawt.training.folder import Report, comparable, refuse_other_start, starting_point
-from tawt.training.loaded import loader_of, tuning_loader
+from tawt.training.loaded import found_in, hold_pairs, loader_of, tuning_loader
 from tawt.training.loggers import require_loggers
 from tawt.training.memory import hold_weights, least_parameters
 from tawt.training.threads import TO_BE_MEASURED, known_threads
@@ -186,10 +186,11 @@ def set_up(
     compiled = choose_compile(config, compute, world, kernel[0])
     static = static_step(config, kernel[0]) if compiled[0] or kernel[0] == "flex" else None
     hold_weights(run, least_parameters(config, vocabulary), compute.device, 4 if world.several else 16)
-    finder = None if looking is None else looking.finder(train, vocabulary)
-    loader = loader_of(train, vocabulary, config, True, task, finder)
+    found, tuned = (found_in(looking, split, vocabulary, config) for split in (train, tuning))
+    loader = loader_of(train, vocabulary, config, True, task, found)
+    if found.pairing is not None:
+        hold_pairs(loader)
     sample = (loader.batch(number) for number in range(SAMPLE_BATCHES))
-    tuned = None if looking is None or tuning is None else looking.finder(tuning, vocabulary)
     validation = tuning_loader(tuning, vocabulary, config, report, task, tuned)
     model = build_model(config, vocabulary, config.train.seed, None if task is None else task.spec)
     targets = None if task is None else task.targets
@@ -212,8 +213,8 @@ def set_up(
         tuning=validation,
         baselines=baselines,
         prepare=(
-            Preparer(config, vocabulary, baselines, True, mask, targets, finder),
-            Preparer(config, vocabulary, baselines, False, mask, targets, tuned),
+            Preparer(config, vocabulary, baselines, True, mask, targets, found.finder, found.pairing),
+            Preparer(config, vocabulary, baselines, False, mask, targets, tuned.finder, tuned.pairing),
         ),
         model=model,
         batches_per_step=per_step,

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from tawt.batching.example import Example
 from tawt.chance import draw
 from tawt.config.latent import KL
-from tawt.objectives.contrastive import baseline_sum, count, info_nce
-from tawt.objectives.parts import divisors, weights
+from tawt.objectives.compared import Compared, compared_of
+from tawt.objectives.contrastive import found
+from tawt.objectives.parts import CONTRASTIVE, PAIRED, divisors, weights
 from tawt.objectives.pretrain_model import PretrainModel
 from tawt.training.checkpoint import load_optimizer
 from tawt.training.distributed import local, reducing, spread
@@ -28,7 +29,7 @@ from tawt.training.scaler import LossScaler
 from tawt.training.setup import Setup
 
 _DROPOUT = 6
-CONTRASTIVE = "contrastive"
+_OVER_ALL = (CONTRASTIVE, PAIRED)
 
 
 class Entry(nn.Module):
@@ -37,10 +38,10 @@ class Entry(nn.Module):
     def __init__(self, model: PretrainModel, parts: Sequence[str]) -> None:
         super().__init__()
         self.model = model
-        self.parts = tuple(part for part in parts if part != CONTRASTIVE)
+        self.parts = tuple(part for part in parts if part not in _OVER_ALL)
 
     def forward(self, example: Example) -> tuple[Tensor | None, Tensor | None]:
-        """Sums of the parts `(p,)`, and the projections `(d, d_projection)`; None where there are none."""
+        """Sums of the parts `(p,)`, and the projections, see `Outputs`; None where there are none."""
         out = self.model(example)
         sums = torch.stack([out.sums[part] for part in self.parts]) if self.parts else None
         return sums, out.projection
@@ -58,17 +59,20 @@ class Counted:
     """Tokens."""
     stop: bool
     """Whether a process was asked to stop."""
-    subjects: list[Tensor]
-    """Whose the documents are, of each of the step's batches in order; empty where nobody asks."""
+    keys: list[Tensor]
+    """What is compared with what, of each of the step's batches in order; empty where nobody asks."""
 
 
-def tally(example: Example, parts: Sequence[str]) -> tuple[dict[str, int], dict[str, float]]:
-    """Return positions and the cost of the trivial prediction of each part of one batch."""
-    counts = {part: example.counts[part] for part in parts if part != CONTRASTIVE}
-    baseline = {part: example.baseline[part] for part in parts if part != CONTRASTIVE}
-    if CONTRASTIVE in parts:
-        assert example.view_of is not None
-        counts[CONTRASTIVE], baseline[CONTRASTIVE] = count(example.view_of), baseline_sum(example.view_of)
+def tally(
+    example: Example, parts: Sequence[str], compared: Compared | None = None
+) -> tuple[dict[str, int], dict[str, float]]:
+    """Return positions and the cost of the trivial prediction of each part of one batch; of what is compared, within
+    the batch."""
+    counts = {part: example.counts[part] for part in parts if part not in _OVER_ALL}
+    baseline = {part: example.baseline[part] for part in parts if part not in _OVER_ALL}
+    if compared is not None:
+        keys = compared.keys(example)
+        counts[compared.part], baseline[compared.part] = compared.count(keys), compared.baseline_sum(keys)
     return counts, baseline
 
 
@@ -88,9 +92,8 @@ class Stepper:
         self.setup, self.compute, self.world = setup, setup.compute, setup.world
         self.weight = weights(config.objective)
         self.parts = tuple(self.weight)
-        self._plain = tuple(part for part in self.parts if part != CONTRASTIVE)
-        self.temperature = config.objective.contrastive.temperature
-        self.cache = GradientCache(self.world, self.temperature)
+        self.compared = compared_of(config.objective)
+        self.cache = None if self.compared is None else GradientCache(self.world, self.compared)
         self.entry = Entry(model, self.parts)
         """The model as one process calls it, for validation."""
         blocks, how = list(model.encoder.blocks), config.train.parallel
@@ -119,20 +122,21 @@ class Stepper:
             stop: Whether this process was asked to stop.
         """
         parts, n = self.parts, len(self.parts)
-        # of several batches, the contrastive part is counted below over all of them
-        each = [tally(example, parts if self._n_batches(examples) == 1 else self._plain) for example in examples]
+        # of several batches, what is compared is counted below over all of them
+        alone = self.compared if self._n_batches(examples) == 1 else None
+        each = [tally(example, parts, alone) for example in examples]
         told = [float(sum(one[0].get(part, 0) for one in each)) for part in parts]
         told += [float(sum(one[1].get(part, 0.0) for one in each)) for part in parts]
         told += [float(sum(example.n_tokens for example in examples)), float(stop)]
         total = self.world.total(torch.tensor(told, dtype=torch.float64)).tolist()
         counts = {part: round(total[i]) for i, part in enumerate(parts)}
         baseline = {part: total[n + i] for i, part in enumerate(parts)}
-        subjects: list[Tensor] = []
-        if CONTRASTIVE in parts and self._n_batches(examples) > 1:
-            subjects = self.cache.subjects([example.view_of for example in examples if example.view_of is not None])
-            view_of = torch.cat(subjects)
-            counts[CONTRASTIVE], baseline[CONTRASTIVE] = count(view_of), baseline_sum(view_of)
-        return Counted(counts, baseline, round(total[2 * n]), total[2 * n + 1] > 0, subjects)
+        keys: list[Tensor] = []
+        if self.cache is not None and self.compared is not None and alone is None:
+            keys = self.cache.keys([self.compared.keys(example) for example in examples])
+            whole, part = torch.cat(keys), self.compared.part
+            counts[part], baseline[part] = self.compared.count(whole), self.compared.baseline_sum(whole)
+        return Counted(counts, baseline, round(total[2 * n]), total[2 * n + 1] > 0, keys)
 
     def step(self, rate: float, examples: Sequence[Example], counted: Counted, kl: float = 1.0) -> Tensor:
         """Change the weights by one step; skipped on the device where a loss or gradient is not finite.
@@ -158,10 +162,10 @@ class Stepper:
         pulls: list[Tensor] | None = None
         if self._replays is None:
             examples = [example.to(device, non_blocking=True) for example in examples]
-        if counted.subjects:
+        if counted.keys and self.cache is not None:
             with torch.no_grad():
                 projections = self._projections(examples)
-            pulls = self.cache.pulls(projections, counted.subjects)
+            pulls = self.cache.pulls(projections, counted.keys)
         sums = torch.zeros(len(self.parts), dtype=torch.float64, device=device)
         bad = torch.zeros(self._n_batches(examples), dtype=torch.float64, device=device)
         for i, example in enumerate(examples):
@@ -178,13 +182,18 @@ class Stepper:
 
     @torch.no_grad()
     def evaluate(self, example: Example) -> Tensor:
-        """Return the sum of each part over one batch, `(p,)` float64; views are compared within the batch."""
+        """Return the sum of each part over one batch, `(p,)` float64, and behind them, where records and contents are
+        compared, `contrastive.found`; all of that within the batch."""
         with self.compute.autocast():
             sums, projection = self.entry(example)
         told = [sums.double()] if sums is not None else []
-        if CONTRASTIVE in self.parts:
-            assert projection is not None and example.view_of is not None
-            told.append(info_nce(projection, example.view_of, self.temperature).double()[None])
+        if self.compared is not None:
+            assert projection is not None
+            keys = self.compared.keys(example)
+            told.append(self.compared.loss(projection, keys).double()[None])
+            if self.compared.part == PAIRED:
+                record, content = projection.chunk(2, 1)
+                told.append(found(record, content, keys))
         return torch.cat(told)
 
     def read(self, results: Sequence[float]) -> tuple[dict[str, float], list[int], dict[str, float]]:
@@ -224,10 +233,10 @@ class Stepper:
         sums, projection = self._forward(example)
         terms = [weights[: len(sums)] * sums] if sums is not None else []
         told = sums.detach().double() if sums is not None else torch.zeros(0, device=self.compute.device).double()
-        if CONTRASTIVE in self.parts:
-            assert projection is not None and example.view_of is not None
+        if self.compared is not None:
+            assert projection is not None
             if pull is None:
-                loss = info_nce(projection, example.view_of, self.temperature)
+                loss = self.compared.loss(projection, self.compared.keys(example))
                 terms.append(weights[-1:] * loss)
                 told = torch.cat([told, loss.detach().double()[None]])
             else:

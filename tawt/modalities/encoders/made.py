@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from tawt.config.modalities import ImageConfig, ModalitiesConfig, WaveformConfig
 from tawt.errors import CheckpointError
@@ -18,6 +19,8 @@ from tawt.readers import reading
 
 KINDS: dict[str, type[Modality]] = {"image": Image, "waveform": Waveform}
 """Modalities, by their section of the config."""
+OF_RUN = "encoder.beside.modalities."
+"""What names of the weights of encoders begin with in a run, before their places."""
 ENCODER = "encoder"
 """Metadata of a file of weights: what they are the weights of."""
 
@@ -60,19 +63,26 @@ def save_weights(modality: Modality, path: Path) -> None:
 
 
 def load_weights(modality: Modality, path: Path) -> None:
-    """Take the weights of a file.
+    """Take the weights of a file: of an encoder alone, or of a run that learned one.
 
     Raises:
         CheckpointError: They are absent, broken or of another shape.
     """
     with reading(path, "a safetensors file", "name the file of an encoder that was trained", CheckpointError):
         tensors = load_file(path)
-    wanted = modality.state_dict()
-    others = [name for name in {*wanted} | {*tensors}
-              if name not in wanted or name not in tensors or wanted[name].shape != tensors[name].shape]  # fmt: skip
-    if others:
+    shapes = {name: tensor.shape for name, tensor in modality.state_dict().items()}
+    of_run = [_behind(f"{OF_RUN}{k}.", tensors) for k in range(len(KINDS))]
+    found = [one for one in of_run if one] or [tensors]
+    own = next((one for one in found if {name: t.shape for name, t in one.items()} == shapes), None)
+    if own is None:
+        others = {name for name in {*shapes} | {*found[0]}
+                  if name not in shapes or name not in found[0] or shapes[name] != found[0][name].shape}  # fmt: skip
         raise CheckpointError(
             str(path), f"has {len(others)} tensors of other names or shapes, expected those of the config's encoder",
             "set the same sizes as when it was trained",
         )  # fmt: skip
-    modality.load_state_dict(tensors)
+    modality.load_state_dict(own)
+
+
+def _behind(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

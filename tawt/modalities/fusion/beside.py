@@ -86,20 +86,36 @@ class Finder:
         self._type = np.array([numbers.get(code, -1) for code in contents.codes], dtype=np.int64)
         of_code = [modality_of(code, modalities) for code in contents.codes]
         self._modality = np.array(of_code, dtype=np.int64)
-        self._word = np.array([int(one[:16], 16) for one in contents.sha256], dtype=np.uint64)
+        self.word: Words = np.array([int(one[:16], 16) for one in contents.sha256], dtype=np.uint64)
+        """`(c,)`, the content's hash, as far as a word goes."""
+
+    def began(self, batch: HostBatch) -> Ints:
+        """Return `(d,)`, us from the origin that times of contents count from to that of each document."""
+        return batch.origin - self._origins[np.searchsorted(self._subjects, batch.subject_id)]
+
+    def modality_of_rows(self, row: Ints) -> Ints:
+        """Return of which modality rows of the contents are; -1 = none that is looked at."""
+        return self._modality[self.contents.code[row]]
+
+    def words(self, batch: HostBatch, document: Ints, content: Ints, *salts: int) -> Words:
+        """Return what the augmentation of contents of documents hangs on."""
+        return draw(batch.words(CONTENTS, _AUGMENT, *salts)[document] + self.word[content])
 
     def __call__(self, batch: HostBatch, *salts: int, training: bool = False) -> Beside:
-        """Return what lies beside a batch.
+        """Return what lies beside a batch. A record that is to find its own content is alone: others of its subject
+        would tell which.
 
         Args:
             batch: As the model may see it: with all that is hidden and cut off.
             salts: What draws are for: seed, number of the batch.
             training: Whether inputs are augmented, and documents lose contents.
         """
-        began = batch.origin - self._origins[np.searchsorted(self._subjects, batch.subject_id)]
+        began = self.began(batch)
         row, document = self.contents.of(batch.subject_id, batch.end + began)
-        modality = self._modality[self.contents.code[row]]
+        modality = self.modality_of_rows(row)
         kept = modality >= 0
+        if batch.pair is not None:
+            kept &= batch.pair[document] < 0
         if training and self.dropout:
             words = batch.words(CONTENTS, _DROPOUT, *salts)[document]
             kept &= uniform(draw(words + modality.astype(np.uint64))) >= self.dropout
@@ -107,10 +123,9 @@ class Finder:
         time, content = self.contents.time[row], self.contents.content[row]
         age = np.where(time == NO_TIME, 0, batch.end[document] + began[document] - time) / US_PER_HOUR
         seen, triplet = self._triplets(batch, document, time, self._type[self.contents.code[row]], began)
-        words = draw(batch.words(CONTENTS, _AUGMENT, *salts)[document] + self._word[content])
+        chance = self.words(batch, document, content, *salts) if training else None
         inputs = tuple(
-            self._inputs(k, np.flatnonzero(modality == k), content, words if training else None)
-            for k in range(len(self.modalities))
+            self.inputs(k, np.flatnonzero(modality == k), content, chance) for k in range(len(self.modalities))
         )
         found = (document, modality, age.astype(np.float32), content, seen, triplet)
         whose, which, ages, numbers, at, triplets = map(torch.from_numpy, found)
@@ -132,7 +147,8 @@ class Finder:
         seen = np.flatnonzero(triplet < batch.n_tokens)
         return seen, triplet[seen]
 
-    def _inputs(self, k: int, at: Ints, content: Ints, words: Words | None) -> Inputs:
+    def inputs(self, k: int, at: Ints, content: Ints, words: Words | None) -> Inputs:
+        """Return those of contents `(m,)` that are of modality `k`, at places `at`; augmented by `words`, if given."""
         place, encoded, modality = torch.from_numpy(at), self.encoded[k], self.modalities[k]
         if encoded is not None:
             return Inputs(place, torch.from_numpy(encoded[content[at]]), True)

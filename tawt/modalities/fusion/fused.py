@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tawt.config.modalities import FusionConfig
 from tawt.modalities.encoders.modality import Modality
 from tawt.modalities.fusion.beside import Beside
+from tawt.modalities.fusion.pairs import Pairs
 from tawt.modalities.fusion.ways import WAYS, Way
 from tawt.models.beside import BesideRecords
 from tawt.models.embeddings import Added
@@ -27,12 +28,21 @@ class Fused(BesideRecords):
         d_model: Width of a triplet's value in the encoder, where `token` adds.
         d_embedding: Width of a document's embedding, where `concat`, `attention` and `gate` join.
         n_outputs: Outputs of the task's head, to which `late` adds.
+        joins: Whether contents join the record at all; where not, they are only encoded.
     """
 
     def __init__(
-        self, config: FusionConfig, modalities: Sequence[Modality], d_model: int, d_embedding: int, n_outputs: int = 0
+        self,
+        config: FusionConfig,
+        modalities: Sequence[Modality],
+        d_model: int,
+        d_embedding: int,
+        n_outputs: int = 0,
+        *,
+        joins: bool = True,
     ) -> None:
         super().__init__()
+        self.joins = joins
         self.how, self.dropout = config.how, config.dropout
         self._looked_at = (tuple(modalities),)  # within a tuple: of frozen ones no weights are the run's own
         self.d_content = config.d_content
@@ -41,6 +51,8 @@ class Fused(BesideRecords):
         self.sides = nn.ModuleList(nn.Linear(one.d_embedding, config.d_content) for one in modalities)
         self.to_value: nn.Linear | None = None
         self.way: Way | None = None
+        if not joins:
+            return
         if config.how == "token":
             self.to_value = nn.Linear(config.d_content, d_model)
             for parameter in self.to_value.parameters():
@@ -55,7 +67,7 @@ class Fused(BesideRecords):
         """The modalities."""
         return self._looked_at[0]
 
-    def contents(self, found: Beside) -> Tensor:
+    def contents(self, found: Beside | Pairs) -> Tensor:
         """Encode what lies beside a batch: `(m, d_content)` float32, one row for each content."""
         out = torch.zeros(len(found.document), self.d_content, device=found.document.device)
         for modality, norm, side, inputs in zip(self.modalities, self.norms, self.sides, found.inputs, strict=True):
@@ -76,7 +88,7 @@ class Fused(BesideRecords):
 
     def outputs(self, outputs: Tensor, found: Beside) -> Tensor:
         """Return a head's outputs `(d, n_outputs)` with those of contents added, if that is where they join."""
-        return self._joined(outputs, found) if self.how == "late" else outputs
+        return self._joined(outputs, found) if self.way is not None and self.how == "late" else outputs
 
     def _joined(self, rows: Tensor, found: Beside) -> Tensor:
         assert self.way is not None

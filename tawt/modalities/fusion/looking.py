@@ -77,7 +77,7 @@ def look_beside(
         ConfigError: There must be something, and is not.
         DatasetError: Contents are not as they were written.
     """
-    if not isinstance(encoder.beside, Fused):
+    if not (isinstance(encoder.beside, Fused) and encoder.beside.joins):
         return None
     beside = encoder.beside
     return look(beside.looked_at, beside.dropout, workspace, device, needed=needed, changed=changed)
@@ -122,14 +122,13 @@ def _encoded(
     return out
 
 
-def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0, *, reads_out: bool = True) -> Encoder:
+def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0) -> Encoder:
     """Give an encoder the part that looks beside records, if its config has one; torch's random state stays as it was.
 
     Args:
         encoder: Of the config.
         config: Of the run.
         n_outputs: Outputs of the task's head.
-        reads_out: Whether anything is learned from embeddings of documents.
 
     Raises:
         CheckpointError: Weights of a modality are absent, broken or of another shape.
@@ -137,12 +136,16 @@ def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0, *,
     """
     if not config.modalities.is_on:
         return encoder
-    _hold(config.modalities.fusion.how, n_outputs, reads_out)
+    fusion = config.modalities.fusion
+    joins = config.objective.teaches(fusion.how)
+    if not joins and not config.objective.paired.weight:
+        raise _joins_nothing(fusion.how)
     modalities = make_modalities(config.modalities, config.train.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
-        fusion = config.modalities.fusion
-        encoder.beside = Fused(fusion, modalities, config.model.d_model, encoder.d_embedding, n_outputs)
+        encoder.beside = Fused(
+            fusion, modalities, config.model.d_model, encoder.d_embedding, n_outputs, joins=joins
+        )  # fmt: skip
     return encoder
 
 
@@ -151,14 +154,12 @@ def joins_below(config: PretrainConfig) -> tuple[str, ...]:
     return ("beside",) if config.modalities.fusion.how == "token" else ()
 
 
-def _hold(how: Fusion, n_outputs: int, reads_out: bool) -> None:
-    if how not in ("token", "late") and not reads_out:
-        raise ConfigError(
-            "modalities.fusion.how", f"is `{how}`, which joins embeddings, and nothing is learned from these, expected "
-            "another", "use `--set modalities.fusion.how=token`, or an objective that reads embeddings",
-        )  # fmt: skip
-    if how == "late" and not n_outputs:
-        raise ConfigError(
-            "modalities.fusion.how", "is `late`, which adds to a task's outputs, and there is none, expected another",
-            "use `--set modalities.fusion.how=token`",
-        )  # fmt: skip
+def _joins_nothing(how: Fusion) -> ConfigError:
+    what = "joins embeddings, and nothing is learned from these"
+    if how == "late":
+        what = "adds to a task's outputs, and there is none"
+    return ConfigError(
+        "modalities.fusion.how", f"is `{how}`, which {what}, expected another",
+        "use `--set modalities.fusion.how=token`, or an objective that reads embeddings; or only find pairs, by "
+        "`objective.paired.weight`",
+    )  # fmt: skip

@@ -10,6 +10,7 @@ import torch
 from tawt.objectives.contrastive import (
     baseline_sum,
     count,
+    found,
     info_nce,
     paired_baseline_sum,
     paired_count,
@@ -92,49 +93,85 @@ def test_a_sharp_temperature_does_not_overflow():
     assert loss.isfinite() and rows.grad.isfinite().all()
 
 
-def paired_by_hand(one: torch.Tensor, other: torch.Tensor, subjects: list[int], temperature: float) -> float:
+PAIRED = [
+    [(1, 10, 0), (2, 20, 0), (3, 30, 0), (1, 11, 0), (2, 21, 0)],
+    [(1, 10, 0), (2, 10, 0), (3, 30, 0), (4, 10, 0)],
+    [(1, 10, 0), (2, 20, 1), (3, 30, 0), (4, 40, 1), (5, 50, 1)],
+    [(1, 10, 0), (1, 11, 0)],
+    [(3, 10, 0)],
+    [],
+]
+"""Subject, content and kind of each pair: several of one subject, copies, two kinds, nobody to be told from."""
+
+
+def apart(keys: list, i: int) -> list[int]:
+    """The negatives of a pair."""
+    (subject, content, kind) = keys[i]
+    return [j for j, (a, b, c) in enumerate(keys) if a != subject and b != content and c == kind]
+
+
+def paired_by_hand(one: torch.Tensor, other: torch.Tensor, keys: list, temperature: float) -> float:
     """The loss of two sides, pair by pair, half each way."""
     total = 0.0
     for a, b in ((one, other), (other, one)):
-        for i, mine in enumerate(subjects):
+        for i in range(len(keys)):
             score = [math.exp(float(a[i] @ row) / temperature) for row in b]
-            against = sum(score[j] for j, subject in enumerate(subjects) if subject != mine)
+            against = sum(score[j] for j in apart(keys, i))
             total -= math.log(score[i] / (score[i] + against)) / 2
     return total
 
 
-@pytest.mark.parametrize("subjects", [*SUBJECTS, [3], [1, 1]], ids=str)
+def as_keys(keys: list) -> torch.Tensor:
+    """`(D, 3)`."""
+    return torch.tensor(keys, dtype=torch.int64).view(-1, 3)
+
+
+@pytest.mark.parametrize("keys", PAIRED, ids=str)
 @pytest.mark.parametrize("temperature", [0.05, 0.5])
-def test_two_sides_equal_a_loop_over_pairs(subjects, temperature):
-    """Each row against those of the other side that are of other subjects, both ways; the sides may change places."""
-    one, other, whose = unit(len(subjects)), unit(len(subjects), 1), torch.tensor(subjects)
-    ours = paired_info_nce(one, other, whose, temperature)
-    expected = pytest.approx(paired_by_hand(one, other, subjects, temperature), rel=1e-4, abs=1e-5)
+def test_two_sides_equal_a_loop_over_pairs(keys, temperature):
+    """Each row against those of the other side that are of other subjects, show something else and are of its kind, both
+    ways; the sides may change places."""
+    one, other = unit(len(keys)), unit(len(keys), 1)
+    ours = paired_info_nce(one, other, as_keys(keys), temperature)
+    expected = pytest.approx(paired_by_hand(one, other, keys, temperature), rel=1e-4, abs=1e-5)
     assert ours.dtype == torch.float32 and ours.item() == expected
-    assert paired_info_nce(other, one, whose, temperature).item() == expected
+    assert paired_info_nce(other, one, as_keys(keys), temperature).item() == expected
 
 
-@pytest.mark.parametrize("subjects", [*SUBJECTS, [3], [1, 1]], ids=str)
-def test_equal_sides_cost_the_baseline(subjects):
-    """Where all pairs look alike, the loss is the log of the number of candidates."""
-    alike, whose = torch.ones(len(subjects), 4) / 2, torch.tensor(subjects)
+@pytest.mark.parametrize("keys", PAIRED, ids=str)
+def test_equal_sides_cost_the_baseline(keys):
+    """Where all pairs look alike, the loss is the log of the number of candidates, and none is found."""
+    alike, whose = torch.ones(len(keys), 4) / 2, as_keys(keys)
     assert paired_info_nce(alike, alike, whose, 0.1).item() == pytest.approx(paired_baseline_sum(whose), abs=1e-5)
-    assert paired_count(whose) == (len(subjects) if len({*subjects}) > 1 else 0)
+    assert paired_count(whose) == sum(bool(apart(keys, i)) for i in range(len(keys)))
+    assert found(alike, alike, whose).tolist()[0] == 0
 
 
-def test_what_one_subject_has_several_of_is_no_negative():
-    """Two images of one subject may be as alike as they like, and no gradient drives them from its records."""
-    whose = torch.tensor([1, 1, 2])
-    one, other = unit(3).float(), unit(3, 1).float()
-    alike = other.clone()
-    alike[1] = one[0]  # the other image is just what the first record says
-    costs = [paired_info_nce(one[[0, 2]], side[[0, 2]], whose[[0, 2]], 0.1) for side in (other, alike)]
-    assert costs[0] == costs[1]
-    leaf = alike.requires_grad_()
-    similarity = (one[0] @ leaf[1]).detach()
-    paired_info_nce(one, leaf, whose, 0.1).backward()
-    moved = leaf.detach() - 0.01 * leaf.grad
-    # the second image moves to its own record and off the stranger's: along these two alone
-    basis = torch.linalg.lstsq(torch.stack([one[1], one[2]]).T, leaf.grad[1][:, None])
-    assert torch.allclose(torch.stack([one[1], one[2]]).T @ basis.solution, leaf.grad[1][:, None], atol=1e-5)
-    assert similarity > 0.99 and (moved - leaf).abs().sum() > 0
+@pytest.mark.parametrize("keys", PAIRED, ids=str)
+def test_what_ranks_first_is_counted(keys):
+    """Of the records that have a wrong answer, those whose own content is nearest; a blind guess finds one in n."""
+    one, other = unit(len(keys)), unit(len(keys), 1)
+    asked = [i for i in range(len(keys)) if apart(keys, i)]
+    first = sum(all(one[i] @ other[i] > one[i] @ other[j] for j in apart(keys, i)) for i in asked)
+    blind = sum(1 / (1 + len(apart(keys, i))) for i in asked)
+    assert found(one, other, as_keys(keys)).tolist() == pytest.approx([first, blind])
+    assert found(one, one, as_keys(keys)).tolist() == pytest.approx([len(asked), blind])
+
+
+@pytest.mark.parametrize("second", [(1, 11, 0), (9, 10, 0), (9, 90, 1)], ids=["same subject", "copy", "other kind"])
+def test_what_is_no_negative_repels_nothing(second):
+    """Another image of the subject, a copy of the image, and another kind of content may be as near to the record as they
+    like: it costs the same."""
+    keys = as_keys([(1, 10, 0), second, (2, 20, 0)])
+    one, near = unit(3).float(), unit(3, 1).float()
+    near[1] = one[0]
+    far = near.clone()
+    far[1] = -one[0]
+
+    def cost(other):
+        """Of the first record alone: the others' rows are its candidates."""
+        leaf = one.clone().requires_grad_()
+        paired_info_nce(leaf, other, keys, 0.1).backward()
+        return leaf.grad[0]
+
+    assert torch.equal(cost(near), cost(far)) and cost(near).abs().sum() > 0

@@ -38,7 +38,9 @@ def test_weights_are_of_the_parts_that_are_on(make):
         "data_type": 1, "value": 1, "token": 1, "category": 1, "status": 0.2, "summary": 0.5, "forecast_value": 2,
         "forecast_presence": 1, "contrastive": 0.3,
     }  # fmt: skip
-    assert list(weights(make(ALL).config.objective)) == [part for part in PARTS if part not in ("label", KL, *NEXT)]
+    assert list(weights(make(ALL).config.objective)) == [
+        part for part in PARTS if part not in ("label", "paired", KL, *NEXT)
+    ]
     only = make({"masked": {"weight": 0}, "forecast": {"weight": 1}})
     assert weights(only.config.objective) == {"forecast_value": 1, "forecast_presence": 1}
 
