@@ -38,6 +38,7 @@ from tawt.objectives.pretrain_model import build_model
 from tawt.pipeline.fresh import hold_fresh
 from tawt.runs.card import write_card
 from tawt.runs.find import find_run
+from tawt.runs.learned import read_task
 from tawt.runs.load import Saved, load_encoder, read_saved
 from tawt.seals import BLANK, filled, sha256_file
 from tawt.shell import command
@@ -148,7 +149,7 @@ def extend(
     config = _config(saved, new)
     n_before, n_now = (c.objective.forecast.n_types for c in (saved.config, config))
     columns = forecast_types(old, n_before), forecast_types(new, n_now)
-    growth = Growth(old, new, began, columns, _counted(dataset, config), torch.Generator().manual_seed(seed))
+    growth = Growth(old, new, began, columns, _counted(dataset, config, folder), torch.Generator().manual_seed(seed))
     in_use = ConfigError(
         str(place), "is being written by another process, expected to write it alone", f"wait for it, or {_OTHER}"
     )
@@ -190,7 +191,7 @@ def _write(
     load_encoder(run)  # else it is told here, and not when it is used
 
 
-def _counted(dataset: TripletDataset, config: PretrainConfig) -> dict[str, Tensor]:
+def _counted(dataset: TripletDataset, config: PretrainConfig, run: Path) -> dict[str, Tensor]:
     """Return the biases that a fresh model of the vocabulary begins at, by name."""
     train, vocabulary, seed = dataset.split("train"), dataset.vocabulary, config.train.seed
     loader = PackedLoader(
@@ -198,7 +199,7 @@ def _counted(dataset: TripletDataset, config: PretrainConfig) -> dict[str, Tenso
         cutter=make_cutter(config, True),
     )  # fmt: skip
     sample = (loader.batch(number) for number in range(SAMPLE_BATCHES))
-    fresh = build_model(config, vocabulary, seed)
+    fresh = build_model(config, vocabulary, seed, read_task(run) if (run / TASK).is_file() else None)
     fresh.start_at(
         count_baselines(
             train.shards,

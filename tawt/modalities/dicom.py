@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tawt.arrays import Floats
 from tawt.errors import StageError
 from tawt.modalities.needed import needed, quieted
-from tawt.modalities.source import MOST_BYTES, UnreadableError, frame_of, hold_pixels
+from tawt.modalities.source import UnreadableError, frame_of, hold_pixels, read_picture
 
 READ = (
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
@@ -37,14 +37,9 @@ class Dicom:
 
     def array(self, modality: str, member: str | None, row: int | None) -> NDArray[Any]:
         """See `Source`."""
-        if modality != "image":
-            raise UnreadableError("wrong_modality")
-        if self.n_bytes > MOST_BYTES:
-            raise UnreadableError("too_large")
+        content = io.BytesIO(read_picture(self.file, self.n_bytes, modality))
         pydicom = needed("pydicom", "pydicom")
         quieted("pydicom")
-        self.file.seek(0)
-        content = io.BytesIO(self.file.read())  # what a disk does not hand over is no fault of the image
         if _DEFLATED in content.getbuffer()[:_HEAD].tobytes():  # unpacked as a whole, to nobody knows how much
             raise UnreadableError("unsupported_compression")
         try:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tawt.errors import StageError
 from tawt.modalities.needed import needed, quieted
-from tawt.modalities.source import MOST_BYTES, UnreadableError, frame_of, hold_pixels
+from tawt.modalities.source import UnreadableError, frame_of, hold_pixels, read_picture
 
 _GREY = ("1", "L", "LA", "La")
 _WIDE = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -37,12 +37,7 @@ class Picture:
 
     def array(self, modality: str, member: str | None, row: int | None) -> NDArray[Any]:
         """See `Source`."""
-        if modality != "image":
-            raise UnreadableError("wrong_modality")
-        if self.n_bytes > MOST_BYTES:
-            raise UnreadableError("too_large")
-        self.file.seek(0)
-        return _decoded(self.kind, self.file.read(), member, row)
+        return _decoded(self.kind, read_picture(self.file, self.n_bytes, modality), member, row)
 
 
 def _decoded(kind: str, content: bytes, member: str | None, row: int | None) -> NDArray[Any]:

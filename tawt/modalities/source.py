@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from numpy.typing import NDArray
 
@@ -39,6 +39,20 @@ class Source(Protocol):
             UnreadableError: There is none, or it cannot be read.
         """
         ...
+
+
+def read_picture(file: BinaryIO, n_bytes: int, modality: str) -> bytes:
+    """Return all of the file of one picture: what a disk does not hand over is no fault of what decodes it.
+
+    Raises:
+        UnreadableError: It is wanted as something else, or larger than any picture is.
+    """
+    if modality != "image":
+        raise UnreadableError("wrong_modality")
+    if n_bytes > MOST_BYTES:
+        raise UnreadableError("too_large")
+    file.seek(0)
+    return file.read()
 
 
 def hold_pixels(width: int, height: int) -> None:

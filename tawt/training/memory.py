@@ -14,6 +14,7 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import TrainingError
 from tawt.machine import available_bytes
+from tawt.modalities.encoders.size import count_parameters
 from tawt.room import bounds, is_end_of_memory, size, unlimited
 from tawt.training.device import Compute
 
@@ -65,10 +66,13 @@ def least_parameters(config: PretrainConfig, vocabulary: Vocabulary) -> int:
     of_types = min(len(readout.types) or readout.n_types, len(vocabulary)) * readout.d_type
     pooled = of_types * 6 * (2 + readout.d_value + readout.d_state) if model.pooling == "per_type" else 0
     projected = 2 * config.objective.contrastive.d_projection**2 if config.objective.contrastive.weight else 0
+    if config.objective.paired.weight:
+        projected = 2 * 2 * config.objective.paired.d_projection**2
+    beside = count_parameters(config.modalities, frozen=False)
     reads, read = config.objective.latent.model, 0
     if reads is not None:
         read = least_parameters(PretrainConfig(model=reads), vocabulary)
-    return rows * d + blocks + pooled + projected + read
+    return rows * d + blocks + pooled + projected + beside + read
 
 
 def hold_weights(run: Path, n_parameters: int, device: torch.device, each: int = 16) -> None:
@@ -87,7 +91,8 @@ def hold_weights(run: Path, n_parameters: int, device: torch.device, each: int =
     if needed > there:
         raise TrainingError(
             str(run), f"a model of {n_parameters:,} parameters needs {needed / 1e9:,.1f} GB, expected at most the "
-            f"{there / 1e9:,.1f} GB there", "lower model.d_model, model.d_ffn or model.n_layers",
+            f"{there / 1e9:,.1f} GB there",
+            "lower model.d_model, model.d_ffn or model.n_layers, or the sizes of `modalities`",
         )  # fmt: skip
 
 
@@ -118,6 +123,7 @@ def memory_estimate(
     checkpointing: bool,
     fused: bool = False,
     reached: tuple[int, int] | None = None,
+    beside: int = 0,
 ) -> int:
     """Return the bytes of one process: weights, gradients, two moments, and one batch's backward pass.
 
@@ -135,6 +141,7 @@ def memory_estimate(
         checkpointing: Whether blocks are computed again in the backward pass.
         fused: Whether blocks are compiled around the kernel of our own.
         reached: Triplets and tokens of the fullest batch; None = the budget of both.
+        beside: Bytes that contents add, see `beside_bytes`.
     """
     model, budget = config.model, config.batching.tokens_per_batch
     triplets, tokens = reached or (budget, budget)
@@ -153,4 +160,4 @@ def memory_estimate(
         lengths = document_lengths(train.split.lengths[train.subjects], config.batching.max_length).astype(float)
         activations += 4 * tokens * (lengths @ lengths) / lengths.sum()
     share = n_processes if config.train.parallel == "fsdp" else 1
-    return (CUDA_BYTES if on_cuda else RUNTIME_BYTES) + int(16 * n_parameters / share + activations)
+    return (CUDA_BYTES if on_cuda else RUNTIME_BYTES) + beside + int(16 * n_parameters / share + activations)

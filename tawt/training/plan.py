@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from tawt.batching.example import Example
 from tawt.config.train import PretrainConfig
 from tawt.models.attention.blocks import whole_steps
 from tawt.objectives.compared import compared_of
@@ -15,6 +16,7 @@ from tawt.objectives.parts import ON_EMBEDDING, weights
 from tawt.objectives.pretrain_model import ParameterCounts, count_parameters
 from tawt.training.device import Compute
 from tawt.training.memory import memory_estimate, memory_there
+from tawt.training.memory_beside import beside_bytes
 from tawt.training.optim import warmup_steps
 from tawt.training.setup import Setup
 from tawt.training.step import tally
@@ -74,22 +76,24 @@ class PretrainPlan:
     """What may not be meant so."""
 
 
-def make_plan(setup: Setup, reached: tuple[int, int] | None = None) -> PretrainPlan:
+def make_plan(setup: Setup, reached: tuple[int, int] | None = None, examples: Sequence[Example] = ()) -> PretrainPlan:
     """Work out a run's plan from its set-up; nothing is written.
 
     Args:
         setup: Of the run.
         reached: Triplets and tokens that the fullest batch brings to the model; None = not looked at: the budget.
+        examples: The batches that were looked at.
     """
     config, train, compute, world = setup.config, setup.train, setup.compute, setup.world
     per_step, checkpoint, parameters = setup.batches_per_step, setup.checkpoint, count_parameters(setup.model)
     n_batches = train.n_batches(0)
     budget = config.batching.tokens_per_batch
+    beside = beside_bytes(setup.looking, train, per_step // world.size, examples)
     fused = setup.kernel[0] == "fused" and setup.compiled[0]
     memory = [
         memory_estimate(
             config, parameters.total, train, compute, world.size, per_step // world.size, kept, fused,
-            reached if fused else None,
+            reached if fused else None, beside,
         )
         for kept in (False, True)
     ]  # fmt: skip
@@ -196,7 +200,8 @@ def looked_at(setup: Setup) -> PretrainPlan:
             "long records; raise objective.forecast.window_hours and objective.forecast.earliest_hours for these"
         )
     most = (max(example.n_tokens for example in examples), max(tokens))
-    plan = make_plan(setup, (whole_steps(most[0], setup.static or 1), whole_steps(most[1], setup.static or 1)))
+    reached = whole_steps(most[0], setup.static or 1), whole_steps(most[1], setup.static or 1)
+    plan = make_plan(setup, reached, examples)
     return replace(plan, reaching=share, doubts=(*plan.doubts, *doubts))
 
 

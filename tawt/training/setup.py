@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tawt.batching.layout import Layout
 from tawt.batching.loader import PackedLoader
 from tawt.config.train import PretrainConfig
@@ -18,6 +20,7 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.files import digest
 from tawt.heads.targets import Task
 from tawt.modalities.encoders.made import make_modalities
+from tawt.modalities.encoders.size import count_parameters
 from tawt.modalities.fusion.looking import Looking, look
 from tawt.models.attention import block_mask, choose_kernel
 from tawt.models.attention.blocks import whole_steps
@@ -176,7 +179,7 @@ def set_up(
     vocabulary, train = dataset.vocabulary, dataset.split("train")
     tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
     splits = tuple(split for split in (train, tuning) if split is not None)
-    looking = _looking(config, dataset.folder.parent)
+    looking = _looking(run, config, dataset.folder.parent)
     known = vocabulary.sha256, _made_of(splits, task, looking)
     checkpoint = starting_point(run, resume, config, *known, report, workspace, resume_command)
     if resume:
@@ -228,9 +231,11 @@ def set_up(
     )
 
 
-def _looking(config: PretrainConfig, workspace: Path) -> Looking | None:
+def _looking(run: Path, config: PretrainConfig, workspace: Path) -> Looking | None:
     if not config.modalities.is_on:
         return None
+    n = sum(count_parameters(config.modalities, frozen) for frozen in (False, True))
+    hold_weights(run, n, torch.device("cpu"), 4)
     modalities = make_modalities(config.modalities, config.train.seed)
     return look(modalities, config.modalities.fusion.dropout, workspace, needed=True)
 

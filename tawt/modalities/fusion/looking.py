@@ -137,7 +137,7 @@ def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0) ->
     if not config.modalities.is_on:
         return encoder
     fusion = config.modalities.fusion
-    joins = config.objective.teaches(fusion.how)
+    joins = config.objective.teaches(fusion.how) and bool(n_outputs or fusion.how != "late")
     if not joins and not config.objective.paired.weight:
         raise _joins_nothing(fusion.how)
     modalities = make_modalities(config.modalities, config.train.seed)
@@ -160,6 +160,5 @@ def _joins_nothing(how: Fusion) -> ConfigError:
         what = "adds to a task's outputs, and there is none"
     return ConfigError(
         "modalities.fusion.how", f"is `{how}`, which {what}, expected another",
-        "use `--set modalities.fusion.how=token`, or an objective that reads embeddings; or only find pairs, by "
-        "`objective.paired.weight`",
+        "use `--set modalities.fusion.how=token`, or an objective that reads embeddings",
     )  # fmt: skip

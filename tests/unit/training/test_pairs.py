@@ -17,7 +17,7 @@ from tawt.commands.pretrain import pretrain
 from tawt.config.load import build
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
-from tawt.errors import CheckpointError, ConfigError
+from tawt.errors import CheckpointError, ConfigError, TrainingError
 from tawt.modalities.contents import content_hash, write_events, writing_arrays
 from tawt.runs.load import load_encoder
 from tawt.training.metrics import read_metrics
@@ -59,7 +59,7 @@ def beside(tmp_path_factory, shards):
                 # before: what tells; then the image's own event, one that could be read later, and one that came later
                 for row, (kind, value, when, known) in enumerate((
                     (22, 3 * light - 1.5, t, t), (5, None, at, at + HOUR // 2),
-                    (7, other.normal(), t, at), (7, other.normal(), at + 1, at + 1),
+                    (7, other.normal(), t, at), (7, other.normal(), at + HOUR, at + HOUR),
                 )):  # fmt: skip
                     i = start + N_ROWS - 4 + row
                     columns["data_type"][i], columns["timestamp"][i], columns["available_time"][i] = kind, when, known
@@ -214,3 +214,29 @@ def test_what_learns_a_task_starts_from_the_encoders_that_learned_pairs(pairs, t
     finally:
         (workspace / "elsewhere").rename(workspace / "content_events")
     assert pq.read_table(told.path)["embedding"] == pq.read_table(again.path)["embedding"]
+
+
+def test_a_plan_counts_what_images_need(beside, tmp_path):
+    """A larger image needs what a backward pass keeps of each more; a frozen encoder needs no gradients; an encoder that
+    cannot fit is refused before it is made."""
+    workspace = beside()
+
+    def needed(**image):
+        tree = config(
+            objective={"masked": {"weight": 1}, "paired": {"weight": 1}},
+            modalities={"image": {**IMAGE, **image}},
+            train={"max_steps": 2},
+        )  # fmt: skip
+        plan = pretrain(workspace, tree, device="cpu", out=tmp_path / "run", dry_run=True).plan
+        return plan.memory_bytes, plan.parameters.total
+
+    small, own = needed()
+    wide, more = needed(cnn={"n_stages": 2, "width": 128})
+    assert wide - small > 16 * (more - own) > 1e6
+    large, same = needed(size=96)
+    # of each image the first stage alone keeps two activations of 8 channels
+    assert same == own and large - small > 40 * 2 * 8 * (96**2 - 16**2) * 4
+    frozen, fewer = needed(size=96, frozen=True)
+    assert fewer < own and frozen < large - 0.9 * (large - small)
+    with pytest.raises(TrainingError, match="parameters needs"):
+        needed(encoder="vit", size=1024, vit={"patch": 256, "d_model": 4096, "n_layers": 128, "n_heads": 64})
