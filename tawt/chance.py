@@ -38,6 +38,7 @@ class Salt(IntEnum):
     FOLDS = 11
     PROBE = 12  # latents of training
     CONTENTS = 13
+    PAIRS = 14
     RESAMPLED = 31
     MIXED_ANSWERS = 32
     THINNED = 33

@@ -10,12 +10,10 @@ from torch import Tensor
 
 from tawt.arrays import Ints
 from tawt.batching.host import HostBatch
-from tawt.chance import draw, uniform
+from tawt.chance import Salt, draw, uniform
 from tawt.modalities.contents import NO_TIME
 from tawt.modalities.fusion.beside import Finder, Inputs
 
-PAIRS = 14
-"""First salt of the draws of pairs."""
 _WHOLE, _WHICH = 0, 1
 
 
@@ -55,7 +53,7 @@ class Pairing:
             salts: What it is for, the seed, and the number of the packing.
         """
         row, document, time = self._candidates(batch)
-        words = batch.words(PAIRS, *salts)
+        words = batch.words(Salt.PAIRS, *salts)
         n = np.bincount(document, minlength=batch.n_documents)
         has = (n > 0) & (uniform(draw(words, _WHOLE)) >= self.whole_share)
         which = (draw(words[has], _WHICH) % n[has].astype(np.uint64)).astype(np.int64)
