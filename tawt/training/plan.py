@@ -155,9 +155,10 @@ def _doubts(
             f"about {memory / 1e9:,.1f} GB are needed and {there / 1e9:,.1f} GB are there: lower "
             "batching.tokens_per_batch, or set train.activation_checkpointing=true"
         )
-    if config.objective.contrastive.weight and n_documents < FEW_DOCUMENTS:
+    compared = compared_of(config.objective)
+    if compared is not None and n_documents < FEW_DOCUMENTS:
         yield (
-            f"about {n_documents:.0f} documents a step: the contrastive objective has little to tell apart; raise "
+            f"about {n_documents:.0f} documents a step: objective.{compared.part} has little to tell apart; raise "
             "batching.tokens_per_batch or train.accumulate_tokens"
         )
     views = config.objective.contrastive.views
