@@ -172,6 +172,5 @@ def gates(said: SetVerdict) -> list[GateVerdict]:
 def in_words(gate: Gate, said: SetVerdict) -> str:
     """Return what a gate found, in a line that may be told."""
     own = gate.to_json()
-    bound = f"{'at least' if gate.is_least else 'at most'} {gate.bound:.3g}"
     enough = f"; {gate.enough:,} people would be enough" if gate.enough else ""
-    return f"{gate.outcome}: {gate.found.text()}, expected {bound}; of {own['n']} people on each side{enough}"
+    return f"{gate.outcome}: {gate.found.text()}, expected {gate.bound_text}; of {own['n']} people on each side{enough}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from tawt.errors import CheckpointError, ConfigError, TawtError
 from tawt.evaluation.baselines import lightgbm_module, sklearn_module
 from tawt.fidelity.discriminate import MODELS
 from tawt.fidelity.report import Fidelity
-from tawt.fidelity.suite import CEILING, SYNTHETIC, TEST, Discriminator, Task, judge
+from tawt.fidelity.suite import CEILING, LEAST, SYNTHETIC, TEST, Discriminator, Task, judge
 from tawt.privacy.curve import curve as curve_of
 from tawt.privacy.membership import by_likelihood
 from tawt.privacy.suite import EMBEDDINGS, LIKELIHOOD
@@ -33,9 +33,8 @@ from tawt.runs.load import load_decoder, same_vocabulary
 from tawt.shell import command
 from tawt.training.folder import Report
 
-_LEAST = 20
-_REFITTED = ("markov", "copies")
-_BESIDE = ("markov", "copies")
+_CONTROLS = ("markov", "copies")
+"""Controls that are attacked beside a set, and that learn from fewer people for the curve."""
 _DRAWS = 30
 _CLOCKLESS = {
     "none": ("hours of the day and days of the week", "dates and hours of these records mean nothing"),
@@ -62,6 +61,8 @@ class Asked:
     tell: Report
     label: Callable[[str], None]
     """Makes a label set of the set by the means of the real one; it may be of no use."""
+    lacks: dict[str, str] = field(default_factory=dict)
+    """What was not measured -> why; it grows as things are."""
 
     @property
     def sets(self) -> dict[str, Cohort]:
@@ -92,9 +93,8 @@ def privacy_of(
     reference_run: Path | None,
     curve: bool,
     pairs: Sequence[Smaller],
-    lacks: dict[str, str],
 ) -> Privacy | None:
-    """Make the attacks; what could not be made is added to `lacks`.
+    """Make the attacks; what could not be made is told by `asked.lacks`.
 
     Args:
         asked: What is measured.
@@ -102,25 +102,24 @@ def privacy_of(
         reference_run: A decoder of other people.
         curve: Whether attacks are made over the number of people.
         pairs: Sets that were learned from fewer.
-        lacks: What was not measured -> why.
     """
     sides = asked.sides
     if not min(sides.test.n_subjects, sides.reference.n_subjects):
-        lacks["privacy"] = "nobody is held out to compare with: see `splits` of the pipeline"
+        asked.lacks["privacy"] = "nobody is held out to compare with: see `splits` of the pipeline"
         return None
     asked.doing("attacks in summaries")
     sets = seen(sides, asked.synthetic, n)
-    likelihoods = _likelihoods(asked, reference_run, lacks)
+    likelihoods = _likelihoods(asked, reference_run)
     spaces = {EMBEDDINGS: asked.space[1]} if asked.space is not None else {}
     if not spaces:
-        lacks["distances between embeddings"] = "no run is given: `--run`"
-    lacks["exposure of canaries"] = (
+        asked.lacks["distances between embeddings"] = "no run is given: `--run`"
+    asked.lacks["exposure of canaries"] = (
         "none were planted before training, which no command does: see `tawt.privacy.canaries`"
     )
     curves = {}
     if curve:
         asked.doing("attacks over the number of people")
-        curves = over_people(sets, _REFITTED, asked.dataset.vocabulary, asked.seed)
+        curves = over_people(sets, _CONTROLS, asked.dataset.vocabulary, asked.seed)
         if pairs:
             several = [(sets.people(one.people), sets.people(one.synthetic)) for one in pairs]
             several.append((sets.train, sets.synthetic))
@@ -131,27 +130,27 @@ def privacy_of(
     elif pairs:
         raise ConfigError("--smaller", "is of the curve, which is not asked for, expected both", "add `--curve`")
     else:
-        lacks["attacks over the number of people"] = "not asked for: `--curve`"
-    beside = {name: asked.controls[name] for name in _BESIDE}
+        asked.lacks["attacks over the number of people"] = "not asked for: `--curve`"
+    beside = {name: asked.controls[name] for name in _CONTROLS}
     return privacy(sets, asked.synthetic, spaces, likelihoods, beside, curves, asked.seed)
 
 
-def _likelihoods(asked: Asked, reference_run: Path | None, lacks: dict[str, str]) -> tuple[Floats, Floats] | None:
+def _likelihoods(asked: Asked, reference_run: Path | None) -> tuple[Floats, Floats] | None:
     """Return scores of train and of the test."""
     what = membership_gate(LIKELIHOOD)
     if asked.run is None:
         if reference_run is not None:
             raise ConfigError("--reference-run", "is of a likelihood attack, which needs the run, expected `--run` too",
                               "give the run that made the set")  # fmt: skip
-        lacks[what] = "no decoder is given: `--run`"
+        asked.lacks[what] = "no decoder is given: `--run`"
         return None
     try:
         decoder = load_decoder(asked.run)
     except CheckpointError:
-        lacks[what] = "the run is no decoder"
+        asked.lacks[what] = "the run is no decoder"
         return None
     if decoder.latent is not None:
-        lacks[what] = "the run has latents, given which alone it says how likely a record is"
+        asked.lacks[what] = "the run has latents, given which alone it says how likely a record is"
         return None
     asked.doing("how likely the run finds each record")
     both = asked.sides.train, asked.sides.test
@@ -164,13 +163,11 @@ def _likelihoods(asked: Asked, reference_run: Path | None, lacks: dict[str, str]
     return by_likelihood(own[0], beside[0]), by_likelihood(own[1], beside[1])
 
 
-def fidelity_of(
-    asked: Asked, tasks: Sequence[str], with_transformer: bool, lacks: dict[str, str]
-) -> tuple[Fidelity | None, tuple[str, ...]]:
-    """Hold the set to real records, and learn tasks from it; what could not be done is added to `lacks`."""
-    small = [name for name, cohort in asked.sets.items() if cohort.n_subjects < _LEAST]
+def fidelity_of(asked: Asked, tasks: Sequence[str], with_transformer: bool) -> tuple[Fidelity | None, tuple[str, ...]]:
+    """Hold the set to real records, and learn tasks from it; what could not be done is told by `asked.lacks`."""
+    small = [name for name, cohort in asked.sets.items() if cohort.n_subjects < LEAST]
     if small:
-        lacks["fidelity"] = f"fewer than {_LEAST} people of {', '.join(small)}"
+        asked.lacks["fidelity"] = f"fewer than {LEAST} people of {', '.join(small)}"
         return None, ()
     models, learned = tuple(MODELS), {}
     try:
@@ -178,30 +175,30 @@ def fidelity_of(
         lightgbm_module()
     except TawtError as error:
         models = ()
-        lacks["discriminators and tasks"] = str(error)
+        asked.lacks["discriminators and tasks"] = str(error)
     for name in tasks if models else ():
         asked.doing(f"what {name} learns")
         try:
             learned[name] = _task(asked, name)
         except TawtError as error:
-            lacks[f"task {name}"] = _placeless(asked, str(error))
+            asked.lacks[f"task {name}"] = _placeless(asked, str(error))
     if not tasks:
-        lacks["tasks learned from the set"] = "none is named: `--task`"
+        asked.lacks["tasks learned from the set"] = "none is named: `--task`"
     others: dict[str, Discriminator] = {}
     if with_transformer:
         others["transformer"] = transformer(asked.dataset.vocabulary, *asked.how, asked.seed)
     else:
-        lacks["what a transformer tells apart"] = "not asked for: `--no-transformer`"
+        asked.lacks["what a transformer tells apart"] = "not asked for: `--no-transformer`"
     calendar = asked.how[1]
     if calendar in _CLOCKLESS:
         what, why = _CLOCKLESS[calendar]
-        lacks[what] = why
+        asked.lacks[what] = why
     asked.doing("how like real records")
     embeddings = None
     if asked.space is not None:
         embeddings = {name: asked.space[0](cohort) for name, cohort in asked.sets.items()}
     else:
-        lacks["precision, recall and coverage between embeddings"] = "no run is given: they are between summaries"
+        asked.lacks["precision, recall and coverage between embeddings"] = "no run is given: they are between summaries"
     found = judge(
         asked.synthetic, asked.sides.test, asked.sides.reference, asked.controls, n_types=len(asked.dataset.vocabulary),
         calendar=calendar, models=models, discriminators=others, embeddings=embeddings, tasks=learned,

@@ -93,13 +93,11 @@ def _gates(said: SetVerdict, controls: Mapping[str, SetVerdict]) -> str:
     beside = {name: {gate.name: gate for gate in one.gates} for name, one in controls.items()}
     rows = []
     for gate in said.gates:
-        enough = f", {gate.enough:,} would be enough" if gate.enough else ""
-        bound = f"{'at least' if gate.is_least else 'at most'} {gate.bound:.3g}"
         plain = gate.name.removesuffix(", summaries")
-        cells = [gate.found.text(), bound, few(gate.n)]
+        cells = [gate.found.text(), gate.bound_text, few(gate.n)]
         others = [of.get(gate.name) or of.get(plain) for of in beside.values()]
         cells += [f"{one.found.text()}: {one.outcome}" if one else "-" for one in others]
-        outcome = f'<td class="outcome">{text(gate.outcome + enough)}</td>'
+        outcome = f'<td class="outcome">{text(gate.outcome_text)}</td>'
         rows.append(_row(gate.name, cells, _WORDS[gate.outcome], outcome))
     return _table(["gate", "answer", "found (95 %)", "bound", "people on each side", *controls], rows)
 
@@ -136,8 +134,8 @@ def _numbers(fidelity: Fidelity) -> str:
         near, is_there = is_near(name, *pair), all(one and one.value is not None for one in pair)
         said = "as real" if near else "apart" if is_there else "cannot tell"
         metric = metric_of(name)
-        rows.append(_row(metric.title, [metric.better, *map(_measure, measures)], "passed" if near else "open",
-                         f'<td class="outcome">{said}</td>'))  # fmt: skip
+        cells = [metric.better, *(one.text() if one else "-" for one in measures)]
+        rows.append(_row(metric.title, cells, "passed" if near else "open", f'<td class="outcome">{said}</td>'))
     heads = ["measure", "", "best", *(NAMES.get(name, name) for name in fidelity.sets)]
     return f"<details><summary>All of them as numbers</summary>{_table(heads, rows)}</details>"
 
@@ -161,7 +159,7 @@ def _utility(found: Assessed, fidelity: Fidelity) -> Iterable[str]:
     for task in found.tasks:
         for name, of in fidelity.sets.items():
             if f"tstr:{task}" in of:
-                cells = [_measure(of.get(f"{one}:{task}")) for one in _OF_TASK]
+                cells = [of.get(f"{one}:{task}", Measure(None)).text() for one in _OF_TASK]
                 rows.append(_row(task, [NAMES.get(name, name), *cells]))
     yield (
         "<p class='quiet'>AUROCs on real people whom nothing was learned from. The ratio is the second over the first; "
@@ -230,12 +228,6 @@ def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
 def _row(name: str, cells: Sequence[str], kind: str = "", after: str = "") -> str:
     own = "".join(f"<td>{text(cell)}</td>" for cell in cells)
     return f'<tr class="{kind}"><th scope="row">{text(name)}</th>{after}{own}</tr>'
-
-
-def _measure(one: Measure | None) -> str:
-    if one is None or one.value is None:
-        return "-"
-    return f"{one.value:.3f}" + (f" ({one.low:.3f} to {one.high:.3f})" if one.low is not None else "")
 
 
 def _plain(value: Any) -> str:

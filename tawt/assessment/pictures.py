@@ -27,7 +27,7 @@ from tawt.assessment.svg import Plot, Scale, reach
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.fidelity.groups import Measure, without
+from tawt.fidelity.groups import without
 from tawt.fidelity.metrics import metric_of
 from tawt.fidelity.report import Fidelity
 from tawt.fidelity.structure import SHAPES
@@ -97,16 +97,11 @@ def ranges(fidelity: Fidelity) -> Iterator[Picture]:
                 if one is None or one.value is None:
                     continue
                 y = at + 0.26 - 0.52 * number / max(len(fidelity.sets) - 1, 1)
-                about = f"{NAMES.get(of, of)}: {_told(one)}"
+                about = f"{NAMES.get(of, of)}: {one.text()}"
                 if one.low is not None and one.high is not None:
                     plot.bar((one.low, one.high), y, colour[of], about)
                 plot.dot(one.value, y, colour[of], about, 3.4)
         yield Picture(plot)
-
-
-def _told(one: Measure) -> str:
-    found = f"{one.value:.3f}"
-    return found if one.low is None else f"{found} ({one.low:.3f} to {one.high:.3f})"
 
 
 def of_records(fidelity: Fidelity, vocabulary: Vocabulary) -> Iterator[Picture]:

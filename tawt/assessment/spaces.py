@@ -13,6 +13,7 @@ from tawt.arrays import Floats
 from tawt.batching.host import HostBatch
 from tawt.batching.loader import PackedLoader
 from tawt.chance import Salt, draw
+from tawt.config.next_event import NEXT
 from tawt.dataset.reader import Split
 from tawt.dataset.records import Cohort, Records
 from tawt.dataset.shard import Columns, Mapped
@@ -22,7 +23,6 @@ from tawt.runs.embedding import Embedding
 from tawt.runs.load import LoadedDecoder
 
 _ALWAYS_KNOWN = -(1 << 62)
-_PARTS = ("step", "gap", "next_type", "next_status", "next_number", "next_category")
 
 
 def as_split(records: Records, time_origin: str, calendar: str) -> Split:
@@ -120,7 +120,7 @@ def _cost(decoder: LoadedDecoder, host: HostBatch) -> float:
     )  # fmt: skip
     tokens = encoder.closed(*encoder.opened(host.tensors())).tokens
     tables = encoder.embedding.data_type.weight, encoder.embedding.value.category_rows
-    sums = next_event.loss_sums(decoder.heads, tables, tokens, targets, _PARTS)
+    sums = next_event.loss_sums(decoder.heads, tables, tokens, targets, NEXT)
     return float(torch.stack([*sums.values()]).double().sum())
 
 

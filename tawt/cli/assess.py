@@ -58,6 +58,7 @@ def assess(
     Example: tawt assess work/invented -w work/mimic --run decode_small --task icu_mortality_24h
     """
     threads_sleep_soon()
+    from tawt.commands.assess import RECORD
     from tawt.commands.assess import assess as run_assess
     from tawt.contracts.cells import few
     from tawt.contracts.workspace import is_workspace
@@ -77,7 +78,7 @@ def assess(
         return
     assert result.found is not None
     if form is Format.json:
-        print_text((result.folder / "assessment.json").read_text(encoding="utf-8"))
+        print_text((result.folder / RECORD).read_text(encoding="utf-8"))
     elif form is Format.csv:
         print_rows(("metric", "set", "value", "low", "high", "outcome"), _numbers(result.found), form)
     else:

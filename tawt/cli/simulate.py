@@ -61,6 +61,7 @@ def risk(
     """
     threads_sleep_soon()
     from tawt.commands.risk import risk as run_risk
+    from tawt.risks.result import RECORD
 
     def report(event: dict[str, Any]) -> None:
         say(f"note: {event['text']}" if "text" in event else f"  {event['n_done'] / event['n_rows']:.0%} of labels")
@@ -82,7 +83,7 @@ def risk(
         )
         return
     if form is Format.json:
-        print_text((result.folder / "risk.json").read_text(encoding="utf-8"))
+        print_text((result.folder / RECORD).read_text(encoding="utf-8"))
     elif form is Format.csv:
         print_rows(
             ("estimator", "events_per_label", "times_fewer"),

@@ -134,10 +134,10 @@ def assess(
     controls = {name: control(name, sides.train, own.n_subjects, dataset.vocabulary, seed) for name in CONTROLS}
     label = partial(_label, workspace, folder)
     asked = Asked(workspace, folder, dataset, sides, own, controls, of_run, device, seed, tell, label)
-    lacks: dict[str, str] = {}
-    found_privacy = _attacked(asked, made_by, reference_run, curve, pairs, lacks) if privacy else None
-    found_fidelity, learned = fidelity_of(asked, tasks, with_transformer, lacks) if fidelity else (None, ())
+    found_privacy = _attacked(asked, made_by, reference_run, curve, pairs) if privacy else None
+    found_fidelity, learned = fidelity_of(asked, tasks, with_transformer) if fidelity else (None, ())
     notes += [f"{line}." for line in found_fidelity.lost] if found_fidelity is not None else []
+    lacks = asked.lacks
     lacks |= {name: "not asked for" for name, is_on in (("privacy", privacy), ("fidelity", fidelity)) if not is_on}
     if given.of_others:
         lacks["privacy"] = "it was learned from others: attacks on the people here say nothing of them"
@@ -158,11 +158,10 @@ def assess(
 
 def _attacked(
     asked: Asked, made_by: Provenance | None, reference_run: str | Path | None, curve: bool, pairs: Sequence[Smaller],
-    lacks: dict[str, str],
 ) -> Privacy | None:  # fmt: skip
     n = made_by.n_train if made_by is not None else None
     other = find_run(asked.workspace, reference_run) if reference_run is not None else None
-    return privacy_of(asked, n, other, curve, pairs, lacks)
+    return privacy_of(asked, n, other, curve, pairs)
 
 
 def _label(workspace: Path, folder: Path, task: str) -> None:

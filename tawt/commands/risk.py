@@ -37,7 +37,7 @@ from tawt.risks.asked import Wanted, wanted
 from tawt.risks.checks import Grounds, checks_of
 from tawt.risks.chosen import chosen
 from tawt.risks.estimates import Trajectories, batches_of
-from tawt.risks.result import RiskResult
+from tawt.risks.result import RECORD, TABLE, RiskResult
 from tawt.risks.simulate import METHODS, QUICK, Simulation
 from tawt.runs.find import find_run
 from tawt.runs.load import LoadedDecoder, load_decoder, same_vocabulary
@@ -45,7 +45,7 @@ from tawt.seals import sha256_file
 from tawt.shell import command
 from tawt.training.folder import Report
 
-RECORD, TABLE, TRAJECTORIES = "risk.json", "risk.txt", "trajectories"
+TRAJECTORIES = "trajectories"
 
 
 def risk(

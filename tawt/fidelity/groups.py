@@ -38,6 +38,12 @@ class Measure:
     reason: str | None = None
     """Why there is no number, or no interval."""
 
+    def text(self) -> str:
+        """Return the number and its interval in words; `-` where there is none."""
+        if self.value is None:
+            return "-"
+        return f"{self.value:.3f}" + (f" ({self.low:.3f} to {self.high:.3f})" if self.low is not None else "")
+
 
 T = TypeVar("T")
 Figures = Mapping[str, float | None]

@@ -28,7 +28,7 @@ TEST, SYNTHETIC, CEILING = "test", "synthetic", "real"
 """What the real set is called that others are held to, the set that is judged, and the real one beside it."""
 MOST_PAIRED = 300
 """Data_types of which pairs are counted: those that most subjects have."""
-_LEAST, _WORST = 20, 10
+LEAST, _WORST = 20, 10
 Discriminator = Callable[[Cohort, Cohort], tuple[Floats, Floats]]
 """Real records and others -> scores of the subjects of each, larger = rather invented, each by a model that did not see
 the subject."""
@@ -101,8 +101,8 @@ def judge(
     others = {SYNTHETIC: synthetic, CEILING: ceiling, **_held(controls or {})}
     sets = {TEST: real_test, **others}
     for name, cohort in sets.items():
-        if cohort.n_subjects < _LEAST:
-            raise ConfigError(f"set {name}", f"has too few subjects, expected at least {_LEAST}")
+        if cohort.n_subjects < LEAST:
+            raise ConfigError(f"set {name}", f"has too few subjects, expected at least {LEAST}")
     for model in models:
         if model not in MODELS:
             raise ConfigError(f"discriminator {model}", f"is none, expected {' or '.join(MODELS)}")

@@ -56,6 +56,16 @@ class Gate:
     enough: int | None = None
     """How many would be enough, about, where so few cannot tell."""
 
+    @property
+    def bound_text(self) -> str:
+        """The bound in words."""
+        return f"{'at least' if self.is_least else 'at most'} {self.bound:.3g}"
+
+    @property
+    def outcome_text(self) -> str:
+        """The outcome, and how many would be enough where so few cannot tell."""
+        return self.outcome + (f", {self.enough:,} would be enough" if self.enough else "")
+
     def to_json(self) -> dict[str, Any]:
         """Return what may be told as JSON."""
         bound = {"at_least" if self.is_least else "at_most": self.bound}
@@ -96,9 +106,7 @@ class SetVerdict:
         for name in ("gate", "found", "bound", "n", "outcome"):
             table.add_column(name, overflow="fold")
         for gate in self.gates:
-            enough = f", {gate.enough:,} would be enough" if gate.enough else ""
-            bound = f"{'at least' if gate.is_least else 'at most'} {gate.bound:.3g}"
-            table.add_row(gate.name, gate.found.text(), bound, few(gate.n), gate.outcome + enough)
+            table.add_row(gate.name, gate.found.text(), gate.bound_text, few(gate.n), gate.outcome_text)
         return table
 
 

@@ -22,6 +22,7 @@ from tawt.files import read_json
 from tawt.heads.label_set import LabelSet
 from tawt.risks.asked import Wanted
 from tawt.risks.estimates import Estimates, batches_of
+from tawt.risks.result import RECORD
 from tawt.risks.shortcuts import ABLATIONS
 from tawt.runs.find import workspace_of
 
@@ -86,7 +87,7 @@ def _in_train(asks: Wanted) -> str:
 def _others(workspace: Path, run: Path, name: str) -> dict[str, tuple[float, float]]:
     """Return other tasks that the same decoder was asked here -> share of yes, AUROC."""
     found = {}
-    for path in sorted((workspace / RISKS).glob("*/risk.json")):
+    for path in sorted((workspace / RISKS).glob(f"*/{RECORD}")):
         if path.parent.name != name and (figures := _figures(path, run)) is not None:
             found[printable(path.parent.name)] = figures
     return found
@@ -149,6 +150,6 @@ def _elsewhere(workspace: Path, run: Path, name: str) -> Check:
         return elsewhere(workspace.name, "", ())
     if home.resolve() == workspace.resolve():
         return elsewhere(str(workspace), str(workspace), ())
-    there = _figures(home / RISKS / name / "risk.json", run)
+    there = _figures(home / RISKS / name / RECORD, run)
     beside = [f"there: {there[0]:.1%} yes, AUROC {there[1]:.3f}"] if there is not None else ["not asked there"]
     return elsewhere(workspace.name, home.name, beside)

@@ -11,6 +11,8 @@ from tawt.evaluation.zero_shot import Check
 from tawt.risks.estimates import Estimates
 from tawt.risks.simulate import BEST
 
+RECORD, TABLE = "risk.json", "risk.txt"
+
 
 @dataclass(frozen=True)
 class RiskResult:

@@ -180,9 +180,9 @@ def _drawn(folder: Path, name: str, members: Ints, making: Making) -> dict[str, 
     raw = raw.keep(raw.value_status != ValueStatus.NOT_MEASURED)  # panels add them again, where they belong
     held = rules.hold(replace(raw, subject_id=raw.subject_id + making.base))
     for split in SPLITS:
-        remove(folder / "data" / split / f"{name}.parquet")
+        remove(folder / DATA / split / f"{name}.parquet")
     subjects = write_part(folder, name, held.records, rules.told, making.shares, making.seed)
-    files = [folder / "data" / split / f"{name}.parquet" for split in SPLITS if subjects[split]]
+    files = [folder / DATA / split / f"{name}.parquet" for split in SPLITS if subjects[split]]
     return {
         "n_subjects": held.records.n_subjects, "n_events": len(held.records.time), "n_raw_events": len(raw.time),
         "n_cut": int(sum((~one.is_whole).sum() for one in invented)), "n_rejected": len(held.rejected),

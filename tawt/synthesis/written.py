@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tawt.arrays import Ints
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.meds import ABOUT, MEDS_TYPES, MEDS_VERSION, NAME, SYNTHETIC_NAME
+from tawt.contracts.synthetic import DATA
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.dataset.records import Records
 from tawt.files import write_json, write_parquet
@@ -61,7 +62,7 @@ def write_part(
         own = np.flatnonzero(split == number)
         subjects[of] = records.subject_id[own].tolist()
         if len(own):
-            write_parquet(folder / "data" / of / f"{name}.parquet", as_events(records.take(own), told))
+            write_parquet(folder / DATA / of / f"{name}.parquet", as_events(records.take(own), told))
     return subjects
 
 
@@ -122,7 +123,7 @@ def _write(path: Path, columns: list[Any], schema: pa.Schema) -> None:
 
 def data_files(folder: Path) -> list[Path]:
     """Return the files of a dataset's rows, in their order."""
-    return sorted(path for path in (folder / "data").rglob("*.parquet") if not path.name.startswith("."))
+    return sorted(path for path in (folder / DATA).rglob("*.parquet") if not path.name.startswith("."))
 
 
 def rows_of(files: Iterable[Path]) -> int:

@@ -14,7 +14,7 @@ from tawt.arrays import Ints
 from tawt.batching.batch import PackedBatch
 from tawt.batching.layout import Layout
 from tawt.chance import draw, uniform
-from tawt.contracts.dataset import SPECIAL_CODES, US_PER_HOUR
+from tawt.contracts.dataset import SPECIAL_CODES, UNKNOWN, US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.drawn import Drawn
@@ -78,7 +78,7 @@ class Sampler:
         self.watched = watched if watched is not None else torch.zeros(v, dtype=torch.bool)
         never = torch.zeros(v, dtype=torch.bool)
         never[: len(SPECIAL_CODES)] = True
-        never[1] = False  # [UNK]: a code that train had and the vocabulary has not
+        never[UNKNOWN] = False  #: a code that train had and the vocabulary has not
         self._never = never | ~possible if possible is not None else never.expand(2, -1)
         """Data_types that never come with a time, and as static facts."""
         self._n_bins = torch.from_numpy(vocabulary.n_bins.astype(np.int64))
@@ -138,6 +138,7 @@ class Sampler:
             states = self._read(drawn)
 
     def _draw(self, states: Tensor, number: int) -> Drawn:
+        # what may come, and what it is told, is what `objectives.next_event.make_targets` learns: change both
         heads, table, so_far = self.heads, self.encoder.embedding.data_type.weight, self.progress
         waited = self._waited() if number == 0 and self._asked.any() else None
         gaps = heads.gaps(states, so_far.marks() if heads.n_hours else None)

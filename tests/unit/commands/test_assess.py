@@ -252,7 +252,7 @@ def test_what_is_real_or_of_something_else_is_refused(work: Path, markov: Path, 
         (CheckpointError, "is neither a run", markov, {"run": "nothing"}),
         (ConfigError, "needs the run", markov, {"reference_run": "decoder"}),
         (ConfigError, "expected SET=WORKSPACE", markov, {"smaller": ["x"], "curve": True}),
-        (ConfigError, "add", markov, {"smaller": [f"{markov}={work}"]}),
+        (ConfigError, "is of the curve", markov, {"smaller": [f"{markov}={work}"]}),
         (ConfigError, "nothing to measure", markov, {"fidelity": False, "privacy": False}),
         (ConfigError, "expected 1 or more", markov, {"n": 0}),
         (ConfigError, "lies in a workspace", markov, {"out": work / "events" / "x"}),
@@ -292,9 +292,9 @@ def _cost_of_batches(decoder, split) -> float:
     import torch
 
     from tawt.batching.loader import PackedLoader
+    from tawt.config.next_event import NEXT
     from tawt.objectives import next_event
 
-    parts = ("step", "gap", "next_type", "next_status", "next_number", "next_category")
     total = 0.0
     loader = PackedLoader(split, decoder.vocabulary, decoder.config.batching)
     for host in loader.sequential(make=lambda batch, number: batch):
@@ -304,7 +304,7 @@ def _cost_of_batches(decoder, split) -> float:
         with torch.no_grad():
             tokens = decoder.encoder.closed(*decoder.encoder.opened(host.tensors())).tokens
             tables = decoder.encoder.embedding.data_type.weight, decoder.encoder.embedding.value.category_rows
-            total += sum(float(x) for x in next_event.loss_sums(decoder.heads, tables, tokens, targets, parts).values())
+            total += sum(float(x) for x in next_event.loss_sums(decoder.heads, tables, tokens, targets, NEXT).values())
     return total
 
 
