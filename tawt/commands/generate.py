@@ -203,7 +203,7 @@ def generate(
                 "let rules drop events rather than reject records, or pretrain longer",
             )  # fmt: skip
         seconds = time.perf_counter() - began
-        write_about(parts, tally.subjects, tally.data_types, held.told)
+        write_about(parts, tally.subjects, tally.data_types, held.meanings)
         about |= {**tally.about(of_people), "obeyed": tally.obeyed, "dataset": train.fingerprint()}
         make_set = partial(
             invented_workspace, parts, target, pipeline, dataset, threads=threads, memory_limit=memory_limit, tell=tell

@@ -89,7 +89,7 @@ class Keeper:
         return Continued(records, np.repeat(asked, n), number, np.concatenate(self._over))
 
 
-def as_events(continued: Continued, values: Meanings) -> pa.Table:
+def as_events(continued: Continued, meanings: Meanings) -> pa.Table:
     """Return continuations as events, in canonical units: `continuation` is that of `continued` which has it, `number`
     which one of its record that is.
 
@@ -98,7 +98,7 @@ def as_events(continued: Continued, values: Meanings) -> pa.Table:
     records = continued.records.keep(continued.records.value_status != ValueStatus.NOT_MEASURED)
     owner = records.subject
     asked = pa.array(continued.asked[owner]).cast(pa.timestamp("us"))
-    events = written.as_events(records, values).append_column("prediction_time", asked)
+    events = written.as_events(records, meanings).append_column("prediction_time", asked)
     return events.append_column("continuation", pa.array(owner)).append_column(
         "number", pa.array(continued.number[owner])
     )

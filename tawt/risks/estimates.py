@@ -55,12 +55,12 @@ class Trajectories:
     """
 
     def __init__(self, folder: Path | None, n: int, decoder: LoadedDecoder) -> None:
-        self.folder, self.n, self.values = folder, n, Meanings(decoder.vocabulary)
+        self.folder, self.n, self.meanings = folder, n, Meanings(decoder.vocabulary)
         self._part, self._waiting = 0, list[pa.Table]()
 
     def events(self, continued: Continued) -> pa.Table:
         """Return continuations as events, and write them where they are to be written."""
-        events = as_events(continued, self.values)
+        events = as_events(continued, self.meanings)
         if self.folder is not None:
             self._waiting.append(events)
             if sum(len(one) for one in self._waiting) >= ROWS_AT_ONCE:

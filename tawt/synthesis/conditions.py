@@ -57,10 +57,10 @@ def facts_of(splits: Sequence[Split], vocabulary: Vocabulary, name: str) -> dict
         ConfigError: Nothing is known under this name.
     """
     found: dict[int, str | float] = {}
-    told, statics = Meanings(vocabulary), set()
+    meanings, statics = Meanings(vocabulary), set()
     for split in splits:
         for part in OfSplit(split, np.arange(split.n_subjects)).parts():
-            found |= facts_in(part, told, name, split.time_origin == "birth")
+            found |= facts_in(part, meanings, name, split.time_origin == "birth")
             statics |= set(np.unique(part.data_type[part.is_static]).tolist())
     if not found:
         names = {vocabulary.codes[kind].partition("//")[0] for kind in statics}
@@ -71,16 +71,16 @@ def facts_of(splits: Sequence[Split], vocabulary: Vocabulary, name: str) -> dict
     return found
 
 
-def facts_in(records: Records, told: Meanings, name: str, from_birth: bool) -> dict[int, str | float]:
+def facts_in(records: Records, meanings: Meanings, name: str, from_birth: bool) -> dict[int, str | float]:
     """Return what records tell under a name, by subject; who tells nothing is not there.
 
     Args:
         records: Real or invented ones.
-        told: What their values stand for.
+        meanings: What their values stand for.
         name: As of `facts_of`.
         from_birth: Whether their times count from births.
     """
-    codes = told.vocabulary.codes
+    codes = meanings.vocabulary.codes
     if name == BIRTH_YEAR and from_birth:
         births = records.keep(records.data_type == (codes.index(BIRTH) if BIRTH in codes else NOWHERE))
         moment = (births.origin[births.subject] + births.time).astype("datetime64[us]")
@@ -88,9 +88,9 @@ def facts_in(records: Records, told: Meanings, name: str, from_birth: bool) -> d
         return _first(births, map(float, year.tolist()))
     own = np.array([code == name or code.startswith(f"{name}//") for code in codes])
     part = records.keep(records.is_static & own[records.data_type])
-    numbers = told.numbers(part.data_type, part.value, part.value_status).tolist()
-    texts = told.texts(part.data_type, part.value_token, part.value_status)
-    rest = [code.partition("//")[2] for code in told.codes(part.data_type).tolist()]
+    numbers = meanings.numbers(part.data_type, part.value, part.value_status).tolist()
+    texts = meanings.texts(part.data_type, part.value_token, part.value_status)
+    rest = [code.partition("//")[2] for code in meanings.codes(part.data_type).tolist()]
     return _first(part, (n if n == n else text or code for n, text, code in zip(numbers, texts, rest, strict=True)))
 
 
@@ -103,19 +103,19 @@ def _first(records: Records, facts: Iterable[str | float]) -> dict[int, str | fl
 
 
 def obeyed(
-    records: Records, told: Meanings, conditions: Mapping[str, str], from_birth: bool
+    records: Records, meanings: Meanings, conditions: Mapping[str, str], from_birth: bool
 ) -> dict[str, dict[str, int]]:
     """Return, by condition, how many records tell what it is of, `told`, and are of it, `obeyed`.
 
     Args:
         records: Invented ones.
-        told: What their values stand for.
+        meanings: What their values stand for.
         conditions: What was asked for, by name; a number is obeyed as far as it was written.
         from_birth: Whether their times count from births.
     """
     found = {}
     for name, value in conditions.items():
-        facts = [*facts_in(records, told, name, from_birth).values()]
+        facts = [*facts_in(records, meanings, name, from_birth).values()]
         found[name] = {"told": len(facts), "obeyed": sum(_is(fact, value) for fact in facts)}
     return found
 

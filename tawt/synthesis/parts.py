@@ -181,14 +181,14 @@ def _drawn(folder: Path, name: str, members: Ints, making: Making) -> dict[str, 
     held = rules.hold(replace(raw, subject_id=raw.subject_id + making.base))
     for split in SPLITS:
         remove(folder / DATA / split / f"{name}.parquet")
-    subjects = write_part(folder, name, held.records, rules.told, making.shares, making.seed)
+    subjects = write_part(folder, name, held.records, rules.meanings, making.shares, making.seed)
     files = [folder / DATA / split / f"{name}.parquet" for split in SPLITS if subjects[split]]
     return {
         "n_subjects": held.records.n_subjects, "n_events": len(held.records.time), "n_raw_events": len(raw.time),
         "n_cut": int(sum((~one.is_whole).sum() for one in invented)), "n_rejected": len(held.rejected),
         "n_dropped": held.n_dropped, "n_clipped": held.n_clipped, "subjects": subjects,
         "broken": {rule: asdict(one) for rule, one in held.broken.items()},
-        "obeyed": obeyed(held.records, rules.told, making.conditions, rules.from_birth),
+        "obeyed": obeyed(held.records, rules.meanings, making.conditions, rules.from_birth),
         "data_types": np.unique(held.records.data_type).tolist(),
         "files": {path.relative_to(folder).as_posix(): sha256_file(path) for path in files},
     }  # fmt: skip

@@ -86,11 +86,11 @@ class Prior:
         if lacking := [one.name for one in self.known if one.name not in given]:
             what = f"was fitted with `{lacking[0]}`, and is not told it, expected all that it was fitted with"
             raise ConfigError("gan prior", what, "give it, or use the prior `vae`, which leaves it open")
-        told = torch.cat([*columns.values(), noise[:, :0]], 1)
+        facts = torch.cat([*columns.values(), noise[:, :0]], 1)
         with torch.no_grad():
-            generator = Generator(self.width, told.shape[1])
+            generator = Generator(self.width, facts.shape[1])
             generator.load_state_dict(dict(self.tensors))
-            made: Tensor = generator(noise.float(), told.float())
+            made: Tensor = generator(noise.float(), facts.float())
         return made
 
     def _of_mixture(self, noise: Tensor, chance: Tensor, columns: Mapping[str, Tensor]) -> Tensor:
@@ -99,8 +99,8 @@ class Prior:
         for one in self.known:
             at += list(range(first, first + one.width)) if one.name in columns else []
             first += one.width
-        told = torch.cat([*columns.values(), noise[:, :0]], 1)
-        weight, mean, left = mixture.given(torch.tensor(at, dtype=torch.int64), told)
+        facts = torch.cat([*columns.values(), noise[:, :0]], 1)
+        weight, mean, left = mixture.given(torch.tensor(at, dtype=torch.int64), facts)
         which = torch.searchsorted(weight.exp().cumsum(1), chance[:, None])[:, 0].clamp_max(weight.shape[1] - 1)
         lower = torch.linalg.cholesky(left.covariance[:, : self.width, : self.width])
         rows = torch.arange(len(which))
@@ -128,10 +128,10 @@ def posteriors(decoder: LoadedDecoder, split: Split, seed: int = 0) -> tuple[Int
     drawn = []
     batch: PackedBatch
     for batch in loader.sequential():
-        told = decoder.latent(batch)
-        noise = normals(draw(batch.subject_id.numpy(), Salt.ORIGIN, seed), told.mean.shape[1])
+        posterior = decoder.latent(batch)
+        noise = normals(draw(batch.subject_id.numpy(), Salt.ORIGIN, seed), posterior.mean.shape[1])
         subjects.append(batch.subject_id.numpy())
-        drawn.append(told.drawn(noise).numpy())
+        drawn.append(posterior.drawn(noise).numpy())
     return np.concatenate(subjects), np.concatenate(drawn).astype(np.float64)
 
 
@@ -169,15 +169,15 @@ def fit_prior(
     if kind == "normal":
         return Prior(kind, width, (), {}, made_of)
     subjects, z = posteriors(decoder, train, seed)
-    what, there, told = learned_of(known, subjects)
-    rows = torch.from_numpy(np.concatenate([z[there], told], 1))
+    what, there, facts = learned_of(known, subjects)
+    rows = torch.from_numpy(np.concatenate([z[there], facts], 1))
     if kind == "gan":
         generator = fit_generator(rows[:, :width].float(), rows[:, width:].float(), seed, steps)
         return Prior(kind, width, what, {k: p.detach() for k, p in generator.named_parameters()}, made_of)
     if tuning is not None and tuning.n_triplets:
         others, their_z = posteriors(decoder, tuning, seed)
-        there, told = columns_of(what, known, others)
-        held = torch.from_numpy(np.concatenate([their_z[there], told], 1))
+        there, facts = columns_of(what, known, others)
+        held = torch.from_numpy(np.concatenate([their_z[there], facts], 1))
     else:
         out = torch.from_numpy(uniform(draw(subjects[there], Salt.ORIGIN, seed + 1)) < 0.1)
         rows, held = rows[~out], rows[out]

@@ -89,7 +89,7 @@ class Rules:
         from_birth: bool = False,
     ) -> None:
         self.config, self.vocabulary, self.from_birth = config, vocabulary, from_birth
-        self.told = Meanings(vocabulary)
+        self.meanings = Meanings(vocabulary)
         self._descriptions = [text or "" for text in vocabulary.table()["description"].to_pylist()]
         wide = (-np.inf, np.inf)
         self.low, self.high = (np.array([ranges.get(code, wide)[i] for code in vocabulary.codes]) for i in (0, 1))
@@ -183,7 +183,7 @@ class Rules:
 
     def _bounds(self, records: Records) -> tuple[Floats, Floats]:
         """Return the plausible bounds of each number, normalized; endless where there are none."""
-        coder = self.told.coder
+        coder = self.meanings.coder
         kind, number = records.data_type.astype(np.int64), records.has_number
         bounds = []
         for table, endless in ((self.low, -np.inf), (self.high, np.inf)):
@@ -211,7 +211,7 @@ class Rules:
             rows = np.flatnonzero(codes[records.data_type])
             if pattern is not None and len(rows):
                 columns = (getattr(records, name)[rows] for name in ("data_type", "value_token", "value_status"))
-                texts = self.told.texts(*columns)
+                texts = self.meanings.texts(*columns)
                 rows = rows[np.array([text is not None and bool(re.search(pattern, text)) for text in texts])]
             found[rows] = True
         return found
@@ -221,7 +221,7 @@ class Rules:
         age = np.full(records.n_subjects, np.nan)
         rows = np.flatnonzero(self._ages[records.data_type] & records.has_number & records.is_static)
         columns = (getattr(records, name)[rows] for name in ("data_type", "value", "value_status"))
-        age[records.subject[rows]] = self.told.numbers(*columns)
+        age[records.subject[rows]] = self.meanings.numbers(*columns)
         if self.from_birth and self.birth != _NOTHING:
             age[records.subject[records.data_type == self.birth]] = 0.0
         return age

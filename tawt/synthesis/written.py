@@ -44,7 +44,7 @@ def first_id(real: Ints, most: int) -> int:
 
 
 def write_part(
-    folder: Path, name: str, records: Records, told: Meanings, shares: tuple[float, float, float], seed: int
+    folder: Path, name: str, records: Records, meanings: Meanings, shares: tuple[float, float, float], seed: int
 ) -> dict[str, list[int]]:
     """Write some records, by subject, into `data/SPLIT/NAME.parquet`, and return the subjects of each split.
 
@@ -52,7 +52,7 @@ def write_part(
         folder: Of the dataset.
         name: Of the part.
         records: Their ids are those that are written, ascending.
-        told: What their values stand for.
+        meanings: What their values stand for.
         shares: Of the splits.
         seed: Of the splits, which are by the hash of the subject.
     """
@@ -62,35 +62,35 @@ def write_part(
         own = np.flatnonzero(split == number)
         subjects[of] = records.subject_id[own].tolist()
         if len(own):
-            write_parquet(folder / DATA / of / f"{name}.parquet", as_events(records.take(own), told))
+            write_parquet(folder / DATA / of / f"{name}.parquet", as_events(records.take(own), meanings))
     return subjects
 
 
-def as_events(records: Records, told: Meanings) -> pa.Table:
+def as_events(records: Records, meanings: Meanings) -> pa.Table:
     """Return records as rows of MEDS, in their order."""
     kind, status = records.data_type, records.value_status
-    number = told.numbers(kind, records.value, status).astype(np.float32)
+    number = meanings.numbers(kind, records.value, status).astype(np.float32)
     moment = pa.array(records.origin[records.subject] + records.time, mask=records.is_static)
     columns: dict[str, Any] = {
         "subject_id": records.subject_id[records.subject],
         "time": moment.cast(pa.timestamp("us")),
-        "code": told.codes(kind),
+        "code": meanings.codes(kind),
         "numeric_value": pa.array(number, mask=np.isnan(number)),
-        "text_value": told.texts(kind, records.value_token, status),
-        "unit": told.units(kind, status),
+        "text_value": meanings.texts(kind, records.value_token, status),
+        "unit": meanings.units(kind, status),
         "value_status": np.array(STATUS_NAMES, dtype=object)[status],
     }
     return pa.table([pa.array(columns[one.name], one.type) for one in SCHEMA], schema=SCHEMA)
 
 
-def write_about(folder: Path, subjects: dict[str, list[int]], data_types: Iterable[int], told: Meanings) -> None:
+def write_about(folder: Path, subjects: dict[str, list[int]], data_types: Iterable[int], meanings: Meanings) -> None:
     """Write `metadata/`: the split of each subject, what each code is, and who made the dataset.
 
     Args:
         folder: Of the dataset.
         subjects: Of each split.
         data_types: That its events have.
-        told: Whose codes, descriptions, units and parents they are.
+        meanings: Whose codes, descriptions, units and parents they are.
     """
     metadata = folder / "metadata"
     ids = np.array([one for of in SPLITS for one in subjects[of]], dtype=np.int64)
@@ -98,8 +98,8 @@ def write_about(folder: Path, subjects: dict[str, list[int]], data_types: Iterab
     order = np.argsort(ids)
     fields = [pa.field("subject_id", pa.int64(), False), pa.field("split", pa.string(), False)]
     _write(metadata / "subject_splits.parquet", [ids[order], split[order]], pa.schema(fields))
-    table = told.vocabulary.table().take(
-        pa.array(sorted(data_types, key=lambda i: told.vocabulary.codes[i]), pa.int64())
+    table = meanings.vocabulary.table().take(
+        pa.array(sorted(data_types, key=lambda i: meanings.vocabulary.codes[i]), pa.int64())
     )
     fields = [
         pa.field("code", pa.string(), False), pa.field("description", pa.string()),

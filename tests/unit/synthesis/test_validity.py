@@ -135,13 +135,13 @@ def test_clipping_moves_to_the_bound_and_its_bin(tmp_path, normalization):
     """A number beyond is the plausible bound afterwards, in the unit that it is told in; a time is that of the row before."""
     words = vocabulary(tmp_path, normalization)
     rules = Rules(RulesConfig(), words, {"LAB//NA": (120.0, 150.0)}, True)
-    high, low = (rules.told.coder.normalize(np.array([NA]), np.array([x]))[0] for x in (190.0, 101.0))
+    high, low = (rules.meanings.coder.normalize(np.array([NA]), np.array([x]))[0] for x in (190.0, 101.0))
     given = records(
         [(NA, 5 * HOUR, high, 3, NUMERIC), (NA, 4 * HOUR, low, 1, NUMERIC), (NA, 6 * HOUR, 0.0, 2, NUMERIC)]
     )
     held = rules.hold(given)
     mended = held.records
-    numbers = rules.told.numbers(mended.data_type, mended.value, mended.value_status)
+    numbers = rules.meanings.numbers(mended.data_type, mended.value, mended.value_status)
     assert numbers[:2].tolist() == [150.0, 120.0] and mended.value_token.tolist()[:2] == [3, 1]
     assert mended.time.tolist() == [5 * HOUR, 5 * HOUR, 6 * HOUR] and held.n_clipped == 2
     assert held.broken["out_of_range"].events == 2 and held.broken["backwards"].events == 1
