@@ -19,6 +19,7 @@ from tawt.arrays import Bools, Ints
 from tawt.contracts.contract import own_contract
 from tawt.contracts.workspace import home_of
 from tawt.errors import DatasetError, FileError
+from tawt.files import digest
 from tawt.readers import hold_seal, read_parquet, reading
 from tawt.seals import BLANK, fill
 from tawt.shell import command
@@ -112,6 +113,11 @@ class Contents:
             own = np.flatnonzero(self.code == code)
             content[own] = content[rng.permutation(own)]
         return replace(self, content=content)
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that may be looked at."""
+        columns = (self.subject_id, self.time, self.available, self.code, self.content)
+        return digest([*self.codes, *self.sha256, *(array.tobytes().hex() for array in columns)])
 
     def rows_of(self, at: Ints) -> Contents:
         """Return some of the events, ascending."""

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tawt.batching.layout import Layout
 from tawt.batching.loader import PackedLoader
 from tawt.config.train import PretrainConfig
@@ -19,8 +17,8 @@ from tawt.dataset.reader import Split, TripletDataset, fingerprint_of
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.files import digest
 from tawt.heads.targets import Task
-from tawt.modalities.encoders.made import make_modalities
-from tawt.modalities.encoders.size import count_parameters
+from tawt.modalities.contents import Contents, open_contents
+from tawt.modalities.fusion.fused import Fused
 from tawt.modalities.fusion.looking import Looking, look
 from tawt.models.attention import block_mask, choose_kernel
 from tawt.models.attention.blocks import whole_steps
@@ -86,8 +84,10 @@ class Setup:
     """Whether forward and backward are replayed as CUDA graphs, and why."""
     task: Task | None
     """What is learned from labels; None = the run pretrains."""
+    contents: Contents | None
+    """All that lies beside the records; None = nothing is looked at."""
     looking: Looking | None
-    """What is looked at beside the records; None = nothing."""
+    """What is looked at of it."""
     stale: str | None
     """Why the dataset is older than what it was made from, where that is no hindrance; None where it is not."""
 
@@ -125,7 +125,7 @@ class Setup:
         return CheckpointState(
             config=comparable(self.config),
             vocabulary=self.vocabulary.sha256,
-            dataset=_made_of(self.splits, self.task, self.looking),
+            dataset=_made_of(self.splits, self.task, self.contents),
             seed=self.config.train.seed,
             threads=self.compute.threads,
             precision=self.compute.precision,
@@ -179,8 +179,8 @@ def set_up(
     vocabulary, train = dataset.vocabulary, dataset.split("train")
     tuning = dataset.split("tuning") if "tuning" in dataset.split_names else None
     splits = tuple(split for split in (train, tuning) if split is not None)
-    looking = _looking(run, config, dataset.folder.parent)
-    known = vocabulary.sha256, _made_of(splits, task, looking)
+    contents = open_contents(dataset.folder.parent) if config.modalities.is_on else None
+    known = vocabulary.sha256, _made_of(splits, task, contents)
     checkpoint = starting_point(run, resume, config, *known, report, workspace, resume_command)
     if resume:
         refuse_other_start(run, init, checkpoint)
@@ -189,13 +189,14 @@ def set_up(
     compiled = choose_compile(config, compute, world, kernel[0])
     static = static_step(config, kernel[0]) if compiled[0] or kernel[0] == "flex" else None
     hold_weights(run, least_parameters(config, vocabulary), compute.device, 4 if world.several else 16)
+    model = build_model(config, vocabulary, config.train.seed, None if task is None else task.spec)
+    looking = _looking(model, contents, dataset.folder.parent, compute, world, not dry_run)
     found, tuned = (found_in(looking, split, vocabulary, config) for split in (train, tuning))
     loader = loader_of(train, vocabulary, config, True, task, found)
     if found.pairing is not None:
         hold_pairs(loader)
     sample = (loader.batch(number) for number in range(SAMPLE_BATCHES))
     validation = tuning_loader(tuning, vocabulary, config, report, task, tuned)
-    model = build_model(config, vocabulary, config.train.seed, None if task is None else task.spec)
     targets = None if task is None else task.targets
     per_step = batches_per_step(config, world.size, checkpoint)
     baselines = count_baselines(train.shards, vocabulary, config.objective, sample, people=train.people)
@@ -226,24 +227,31 @@ def set_up(
         static=static,
         replayed=choose_replay(config, world, kernel[0], compiled[0]),
         task=task,
+        contents=contents,
         looking=looking,
         stale=stale,
     )
 
 
-def _looking(run: Path, config: PretrainConfig, workspace: Path) -> Looking | None:
-    if not config.modalities.is_on:
+def _looking(
+    model: PretrainModel, contents: Contents | None, workspace: Path, compute: Compute, world: World, encodes: bool
+) -> Looking | None:
+    """Return what a model looks at beside records; what is frozen encodes in the first process, for all."""
+    beside = model.encoder.beside
+    if not isinstance(beside, Fused):
         return None
-    n = sum(count_parameters(config.modalities, frozen) for frozen in (False, True))
-    hold_weights(run, n, torch.device("cpu"), 4)
-    modalities = make_modalities(config.modalities, config.train.seed)
-    return look(modalities, config.modalities.fusion.dropout, workspace, needed=True)
+    see = partial(
+        look, beside.looked_at, beside.dropout, workspace, compute.device, needed=True, opened=contents, encodes=encodes
+    )
+    found = see() if world.first else None
+    world.wait(patient=True)
+    return found if world.first else see()
 
 
-def _made_of(splits: tuple[Split, ...], task: Task | None, looking: Looking | None) -> str:
+def _made_of(splits: tuple[Split, ...], task: Task | None, contents: Contents | None) -> str:
     """Return a hash of all that steps are made of."""
     made = fingerprint_of(splits)
-    made = made if looking is None else digest([made, looking.fingerprint()])
+    made = made if contents is None else digest([made, contents.fingerprint()])
     return made if task is None else digest([made, task.spec.model_dump(mode="json")])
 
 

@@ -25,12 +25,13 @@ ENCODER = "encoder"
 """Metadata of a file of weights: what they are the weights of."""
 
 
-def make_modalities(config: ModalitiesConfig, seed: int) -> tuple[Modality, ...]:
+def make_modalities(config: ModalitiesConfig, seed: int, begins: bool = True) -> tuple[Modality, ...]:
     """Return the modalities of a config; torch's own random state is left as it was.
 
     Args:
         config: What is looked at.
         seed: Of the weights of those that start from nothing.
+        begins: Whether weights that the config names are taken; those of frozen ones are, for no run keeps them.
 
     Raises:
         CheckpointError: Weights are absent, broken or of another shape.
@@ -39,18 +40,18 @@ def make_modalities(config: ModalitiesConfig, seed: int) -> tuple[Modality, ...]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts: list[ImageConfig | WaveformConfig | None] = [config.image, config.waveform]
-        made = [_made(part) for part in parts if part is not None]
+        made = [_made(part, begins) for part in parts if part is not None]
     for modality in made:
         if modality.frozen:
             modality.eval().requires_grad_(False)
     return tuple(made)
 
 
-def _made(config: ImageConfig | WaveformConfig) -> Modality:
+def _made(config: ImageConfig | WaveformConfig, begins: bool) -> Modality:
     if isinstance(config, ImageConfig) and config.encoder == "checkpoint":
         return VisionCheckpoint(config)
     modality = Image(config) if isinstance(config, ImageConfig) else Waveform(config)
-    if config.weights:
+    if config.weights and (begins or config.frozen):
         load_weights(modality, Path(config.weights).expanduser())
     return modality
 

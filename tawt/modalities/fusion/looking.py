@@ -15,7 +15,6 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import Split
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import ConfigError
-from tawt.files import digest
 from tawt.modalities.contents import EMBEDDED, Contents, open_contents
 from tawt.modalities.encoders.cache import encode_once
 from tawt.modalities.encoders.made import make_modalities
@@ -47,12 +46,6 @@ class Looking:
             self.contents, split.subject_ids, split.origins, vocabulary.codes, self.modalities, self.encoded,
             self.dropout,
         )  # fmt: skip
-
-    def fingerprint(self) -> str:
-        """Return a hash of all that may be looked at."""
-        c = self.contents
-        told = [array.tobytes().hex() for array in (c.subject_id, c.time, c.available, c.code, c.content)]
-        return digest([*c.codes, *c.sha256, *told])
 
 
 def look_beside(
@@ -91,9 +84,20 @@ def look(
     *,
     needed: bool = False,
     changed: Change | None = None,
+    opened: Contents | None = None,
+    encodes: bool = True,
 ) -> Looking | None:
-    """Return what modalities find in a workspace, as `look_beside` does; `dropout` as of `FusionConfig`."""
-    contents = open_contents(workspace)
+    """Return what modalities find in a workspace, as `look_beside` does.
+
+    Args:
+        modalities: What is looked at.
+        dropout: As of `FusionConfig`.
+        workspace: Whose records are read.
+        device: As of `look_beside`, as are `needed` and `changed`.
+        opened: The contents of the workspace, if somebody has them already.
+        encodes: Whether frozen modalities encode, and keep what they say; else each batch is encoded as it comes.
+    """
+    contents = open_contents(workspace) if opened is None else opened
     if contents is None or not any(modality_of(code, modalities) >= 0 for code in contents.codes):
         if needed:
             prefixes = ", ".join(f"{one.prefix}..." for one in modalities)
@@ -103,15 +107,15 @@ def look(
             )  # fmt: skip
         return None
     contents = contents if changed is None else changed(contents)
-    encoded = tuple(_encoded(one, contents, modalities, workspace, device) for one in modalities)
+    encoded = tuple(
+        _encoded(one, contents, modalities, workspace, device) if one.frozen and encodes else None for one in modalities
+    )
     return Looking(contents, modalities, encoded, dropout)
 
 
 def _encoded(
     modality: Modality, contents: Contents, modalities: Sequence[Modality], workspace: Path, device: torch.device | str
-) -> NDArray[np.float32] | None:
-    if not modality.frozen:
-        return None
+) -> NDArray[np.float32]:
     out = np.zeros((len(contents.sha256), modality.d_embedding), dtype=np.float32)
     of_code = np.array([modality_of(code, modalities) for code in contents.codes])
     own = np.unique(contents.content[of_code[contents.code] == modalities.index(modality)])
@@ -122,13 +126,14 @@ def _encoded(
     return out
 
 
-def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0) -> Encoder:
+def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0, *, begins: bool = False) -> Encoder:
     """Give an encoder the part that looks beside records, if its config has one; torch's random state stays as it was.
 
     Args:
         encoder: Of the config.
         config: Of the run.
         n_outputs: Outputs of the task's head.
+        begins: Whether it is to learn, from weights that the config names; a run has its own, but for frozen ones.
 
     Raises:
         CheckpointError: Weights of a modality are absent, broken or of another shape.
@@ -140,7 +145,7 @@ def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0) ->
     joins = config.objective.teaches(fusion.how) and bool(n_outputs or fusion.how != "late")
     if not joins and not config.objective.paired.weight:
         raise _joins_nothing(fusion.how)
-    modalities = make_modalities(config.modalities, config.train.seed)
+    modalities = make_modalities(config.modalities, config.train.seed, begins)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         encoder.beside = Fused(

@@ -11,10 +11,12 @@ from safetensors.numpy import load_file
 from tawt.commands.evaluate import evaluate
 from tawt.commands.finetune import finetune
 from tawt.commands.pretrain import pretrain
+from tawt.config.modalities import CnnConfig, ImageConfig, ModalitiesConfig
 from tawt.dataset.reader import open_dataset
-from tawt.errors import ConfigError
+from tawt.errors import CheckpointError, ConfigError
 from tawt.heads.labels import read_labels
 from tawt.modalities.contents import content_hash, write_events, writing_arrays
+from tawt.modalities.encoders.made import make_modalities, save_weights
 from tawt.runs.answer import answer, load_task
 from tawt.training.device import choose_compute
 
@@ -173,3 +175,26 @@ def test_each_way_of_joining_trains_and_answers(seen, how):
     none, *_ = told(workspace, run, changed=lambda contents: contents.without(1))
     there = np.array([has[s] for s in subject])
     assert np.array_equal(said[~there], none[~there]) and (said[there] != none[there]).mean() > 0.9
+
+
+def test_weights_of_a_file_begin_a_run_that_reads_them_no_more(seen, tmp_path):
+    """What learned has its own; of what is frozen a dry run encodes nothing, and the run goes on by the file."""
+    workspace, _ = seen
+    image = ImageConfig(size=16, d_embedding=16, cnn=CnnConfig(n_stages=2, width=8))
+    (modality,), file = make_modalities(ModalitiesConfig(image=image), 7), tmp_path / "image.safetensors"
+    save_weights(modality, file)
+    still = ("train.max_steps=1", "train.lr=1e-12", "objective.label.start=prior", f"modalities.image.weights={file}")
+    learned = tuned(workspace, "gate", *still)
+    own = load_file(learned / "model.safetensors")
+    for name, tensor in modality.state_dict().items():
+        assert np.allclose(own[f"encoder.beside.modalities.0.{name}"], tensor, atol=1e-9)
+    before = told(workspace, learned)[0]
+    frozen = {"fusion": "gate", "device": "cpu", "settings": (*QUICK, *still, "modalities.image.frozen=true")}
+    finetune(workspace, workspace / "labels" / "bright.parquet", "base", dry_run=True, **frozen)
+    assert not (workspace / "content_embeddings").exists()
+    run = finetune(workspace, workspace / "labels" / "bright.parquet", "base", out=tmp_path / "run", **frozen).run
+    assert (workspace / "content_embeddings").exists()
+    file.unlink()
+    assert np.array_equal(told(workspace, learned)[0], before)
+    with pytest.raises(CheckpointError, match=r"image\.safetensors"):
+        load_task(run)
