@@ -11,6 +11,7 @@ from tawt.cli.again import again, follow
 from tawt.cli.options import DATA_PANEL, DryRun, Force, Form, Memory, Set, Threads, Workspace
 from tawt.cli.output import Format, next_command, of_train, print_most, print_rows, say
 from tawt.cli.ran import stage_progress, tell_run
+from tawt.cli.trained import threads_sleep_soon
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,32 +22,42 @@ def add_to(app: typer.Typer) -> None:
 
 def demo(
     workspace: Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder")] = Path("tawt-demo"),
-    subjects: Annotated[int, typer.Option(help="Invented subjects", min=10)] = 300,
+    images: Annotated[
+        bool, typer.Option("--images", help="One with chest pictures, whose risks are known: learn from them, too")
+    ] = False,
+    subjects: Annotated[
+        int | None, typer.Option(help="Invented subjects; 300, with images 3000", min=10, show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the invented hospital", min=0)] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
     threads: Threads = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Invent a hospital and run everything on it: ingest, build-vocab, pretrain, embed
+    """Invent a hospital and run everything on it: ingest, build-vocab, pretrain, embed, or finetune and evaluate
 
     Example: tawt demo
     """
+    threads_sleep_soon()
+    from tawt.cli.demo_images import tell_images
     from tawt.cli.progress import training_progress
+    from tawt.commands.demo import DemoResult, demo_plan
     from tawt.commands.demo import demo as run_demo
-    from tawt.commands.demo import demo_plan
 
     if dry_run:
-        plan = demo_plan(workspace, n_subjects=subjects, seed=seed)
+        plan = demo_plan(workspace, images=images, n_subjects=subjects, seed=seed)
         print_rows(("what", "why"), plan, Format.table)
         next_command(again())
         return
 
     with stage_progress(False) as stage_report, training_progress(again()) as train_report:
         result = run_demo(
-            workspace, n_subjects=subjects, seed=seed, device=device, threads=threads,
+            workspace, images=images, n_subjects=subjects, seed=seed, device=device, threads=threads,
             report=stage_report, train_report=train_report,
         )  # fmt: skip
     tell_run(result.data)
+    if not isinstance(result, DemoResult):
+        tell_images(result)
+        return
     print()
     print_rows(("what", "value"), result.summary(), Format.table)
     next_command(follow("label", "in_hospital_mortality_48h", workspace=workspace))

@@ -95,16 +95,18 @@ class WaveformConfig(Section):
     """Whether the encoder learns nothing: each waveform is encoded once, and what comes out is kept."""
 
 
-Fusion = Literal["token", "concat", "attention", "gate", "late"]
+Fusion = Literal["token", "concat", "attention", "gate", "late", "alone"]
 
 
 class FusionConfig(Section):
-    """How contents join the record. Where a document has none, each of them is the record's own path, bit for bit."""
+    """How contents join the record. Where a document has none, each of them but `alone` is the record's own path, bit
+    for bit."""
 
     how: Fusion = "token"
     """`token`: a content is the value of its event's triplet, and attention sees it at its time; `attention`: the
     document's embedding attends over its contents; `gate`: each number of the embedding is taken from the record or
-    the contents; `concat`: a small network reads both; `late`: contents give answers of their own, which are added."""
+    the contents; `concat`: a small network reads both; `late`: contents give answers of their own, which are added;
+    `alone`: the head reads contents and not the record, which shows what they tell by themselves."""
     dropout: float = Field(0.3, ge=0, lt=1)
     """Chance of a document in training to lose all contents of a modality, so that the record is not forgotten."""
     d_content: int = Field(64, ge=8, le=4096)

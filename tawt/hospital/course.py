@@ -177,7 +177,7 @@ def lab_rows(stays: Stays, quick: Ints, body: Physiology, rng: np.random.Generat
     number[(moment >= again_m[0]) & (moment <= again_m[-1])] = np.round(
         4.2 + 0.5 * (abnormal - 4.2) + 0.25 * rng.standard_normal(len(again_m)), 1
     )
-    return _by_time(subject, stay, minute, moment, item, number, moment >= panel_m[0])
+    return by_time(subject, stay, minute, moment, item, number, moment >= panel_m[0])
 
 
 def chart_rows(stays: Stays, body: Physiology, rng: np.random.Generator) -> Rows:
@@ -201,12 +201,13 @@ def chart_rows(stays: Stays, body: Physiology, rng: np.random.Generator) -> Rows
     moment, item = (np.concatenate(column) for column in zip(*parts, strict=True))
     subject = stays.subject[stay]
     number = body.numbers(subject, minute, moment, item, rng)
-    return _by_time(subject, stay, minute, moment, item, number, np.zeros(len(item), dtype=np.bool_))
+    return by_time(subject, stay, minute, moment, item, number, np.zeros(len(item), dtype=np.bool_))
 
 
-def _by_time(
+def by_time(
     subject: Ints, stay: Ints, minute: Ints, moment: Ints, item: Ints, number: Floats, planted: NDArray[np.bool_]
 ) -> Rows:
+    """Return records in order; `subject`, `stay` and `minute` are of moments."""
     order = np.lexsort((ITEM_IDS[item], minute[moment], subject[moment]))
     m = moment[order]
     return Rows(subject[m], stay[m], minute[m], m, item[order], number[order], planted[order])

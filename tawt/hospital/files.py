@@ -5,8 +5,13 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tawt.files import whole
 
@@ -33,9 +38,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "icu/d_items": (
             "itemid label abbreviation linksto category unitname param_type lownormalvalue highnormalvalue"
         ),
+        "images/manifest": "subject_id time available_time path kind",
     }.items()
 }
-"""Every table that is written, with the columns of MIMIC-IV."""
+"""Every table that is written, with the columns of MIMIC-IV; that of images is a table of tawt's own."""
 
 
 def write_table(out: Path, table: str, rows: Iterable[Sequence[object]]) -> int:
@@ -60,3 +66,19 @@ def write_table(out: Path, table: str, rows: Iterable[Sequence[object]]) -> int:
         writer.writerow(COLUMNS[table])
         writer.writerows(counted())
     return n_rows
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return a grey picture `(height, width)` as a PNG file.
+
+    Source: W3C, Portable Network Graphics (PNG) Specification, third edition, chapters 5 and 11
+    """
+    height, width = pixels.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)  # 0: the row is as it is
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    chunks = (struct.pack(">I", len(of)) + name + of + struct.pack(">I", zlib.crc32(name + of)) for name, of in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)

@@ -16,12 +16,12 @@ reads time; to one that reads only values and order it is chance.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tawt.arrays import Ints
 from tawt.errors import ConfigError
@@ -29,6 +29,7 @@ from tawt.hospital.cells import Names, chart_cells, choose, lab_cells, times
 from tawt.hospital.course import LARGE, LONE, NEVER, Physiology, Rows, Stays, chart_rows, lab_rows, plan_stays
 from tawt.hospital.dictionary import CHART_TEXTS, CHARTS, DIAGNOSES, FACTORS, ITEM_IDS, LAB_TEXTS, LABS
 from tawt.hospital.files import write_table
+from tawt.hospital.people import admissions, patients
 from tawt.hospital.traps import CHART_TRAPS, LAB_TRAPS, LEAST, Spoiled, spoil
 
 LEAST_SUBJECTS = 10
@@ -42,13 +43,15 @@ class HospitalSummary:
     seed: int
     n_rows: dict[str, int]
     traps: dict[str, int]
-    truth: tuple[dict[str, int], ...]
-    """Per subject with a trait: `subject_id`, `hadm_id` that shows it, `quick` and `died` (0 or 1)."""
+    truth: tuple[Mapping[str, float], ...]
+    """Per subject with a trait: `subject_id`, `hadm_id` that shows it, `quick` and `died` (0 or 1); of a hospital with
+    images see `tawt.hospital.pictured`."""
+    best_auc: dict[str, float] = field(default_factory=dict)
+    """What is looked at -> the AUC that nobody beats, of a hospital with images."""
 
     def to_json(self) -> str:
         """Return the whole summary as JSON text."""
-        fields = ("n_subjects", "seed", "n_rows", "traps", "truth")
-        return json.dumps({name: getattr(self, name) for name in fields}, indent=1) + "\n"
+        return json.dumps(asdict(self), indent=1) + "\n"
 
 
 def write_hospital(out: Path, *, n_subjects: int = 300, seed: int = 0) -> HospitalSummary:
@@ -74,8 +77,8 @@ def write_hospital(out: Path, *, n_subjects: int = 300, seed: int = 0) -> Hospit
     )
     labs, charts = lab_rows(stays, quick, body, rng), chart_rows(stays, body, rng)
     n_rows = {
-        "hosp/patients": write_table(out, "hosp/patients", _patients(stays, names, labs, rng)),
-        "hosp/admissions": write_table(out, "hosp/admissions", _admissions(stays, names, rng)),
+        "hosp/patients": write_table(out, "hosp/patients", patients(stays, names, labs, rng)),
+        "hosp/admissions": write_table(out, "hosp/admissions", admissions(stays, names, rng)),
         "icu/icustays": write_table(out, "icu/icustays", _icustays(stays, names, rng)),
     }
     diagnoses, traps = _diagnoses(stays, names, body, rng)
@@ -115,63 +118,6 @@ def _traits(n_subjects: int, rng: np.random.Generator) -> Ints:
     with_trait = 2 + rng.permutation(n_subjects - 2)[: round(0.9 * (n_subjects - 2))]
     trait[with_trait] = np.arange(len(with_trait)) % 2
     return trait
-
-
-def _patients(stays: Stays, names: Names, labs: Rows, rng: np.random.Generator) -> list[tuple[object, ...]]:
-    n = len(names.subject)
-    first = np.full(n, np.iinfo(np.int64).max)
-    first[LONE] = labs.minute[labs.subject == LONE][0]
-    np.minimum.at(first, stays.subject, stays.start)
-    year = first.astype("datetime64[m]").astype("datetime64[Y]").astype(np.int64) + 1970
-    age = np.minimum(np.round(rng.normal(64, 17, n)).clip(18), 91).astype(np.int64)
-    death = np.full(n, NEVER)
-    last = np.searchsorted(stays.subject, np.arange(n), side="right") - 1
-    end = stays.start[last] + (stays.hours[last] * 60).astype(np.int64)
-    later = (rng.random(n) < 0.06) & (np.arange(n) != LONE)
-    death[later] = end[later] + rng.integers(1440, 300 * 1440, n)[later]
-    gone = stays.died[last] & (np.arange(n) != LONE)
-    death[gone] = end[gone]
-    group = 2008 + 3 * rng.integers(0, 5, n)
-    dod = [text[:10] for text in times(death)]
-    gender = np.where(rng.random(n) < 0.48, "F", "M")
-    rows = list(zip(names.subject, gender, age, year, (f"{g} - {g + 2}" for g in group), dod, strict=True))
-    return [rows[i] for i in rng.permutation(n)]
-
-
-def _admissions(stays: Stays, names: Names, rng: np.random.Generator) -> list[tuple[object, ...]]:
-    n = len(stays.subject)
-    end = stays.start + (stays.hours * 60).astype(np.int64)
-    by_ambulance = rng.random(n) < 0.6
-    arrived = np.where(by_ambulance, stays.start - rng.integers(90, 600, n), NEVER)
-    left = np.where(by_ambulance, stays.start - rng.integers(0, 60, n), NEVER)
-
-    def of_subject(*choices: str) -> NDArray[np.object_]:
-        """The same for all admissions of a subject."""
-        return choose(choices, len(names.subject), rng)[stays.subject]
-
-    home = choose(("HOME", "HOME HEALTH CARE", "SKILLED NURSING FACILITY", "REHAB"), n, rng)
-    rows = list(
-        zip(
-            names.subject[stays.subject],
-            names.hadm,
-            times(stays.start),
-            times(end),
-            times(np.where(stays.died, end, NEVER)),
-            choose(("EW EMER.", "URGENT", "OBSERVATION ADMIT", "ELECTIVE"), n, rng),
-            [f"P{i:05d}" for i in rng.integers(0, 400, n)],
-            choose(("EMERGENCY ROOM", "PHYSICIAN REFERRAL", "TRANSFER FROM HOSPITAL"), n, rng),
-            np.where(stays.died, "DIED", home),
-            of_subject("Medicare", "Medicaid", "Private", "Other"),
-            of_subject("English", "English", "English", "Spanish", ""),
-            of_subject("MARRIED", "SINGLE", "WIDOWED", "DIVORCED", ""),
-            of_subject("WHITE", "WHITE", "BLACK/AFRICAN AMERICAN", "ASIAN", "HISPANIC/LATINO", "UNKNOWN"),
-            times(arrived),
-            times(left),
-            stays.died.astype(int),
-            strict=True,
-        )
-    )
-    return [rows[i] for i in rng.permutation(n)]
 
 
 def _icustays(stays: Stays, names: Names, rng: np.random.Generator) -> list[tuple[object, ...]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from tawt.commands import demo as demos
+from tawt.commands import demo_images, demo_place
 from tawt.config.load import dump
 from tawt.config.named import resolve_config
 from tawt.errors import ConfigError
@@ -59,6 +61,34 @@ def test_a_demo_makes_everything_and_the_next_one_replaces_it(short: None, tmp_p
     assert "it replaces an earlier demo" in tawt(*words, "--dry-run").out
 
 
+def test_a_demo_with_images_ends_beside_what_can_be_told(tmp_path: Path, tawt, monkeypatch) -> None:
+    """Runs that look at the record, at images and at both stand beside the best answers on the same people; broken files
+    are in quarantine; what is known lies in `hospital.json` alone."""
+    small = ("model.d_model=16", "model.n_heads=2", "model.n_layers=1", "model.d_ffn=32", "model.pooling=mean")
+    monkeypatch.setattr(
+        demo_images, "STEPS", (*demo_images.STEPS, *small, "train.max_steps=2", "train.validate_every=2")
+    )
+    monkeypatch.setattr(demo_images, "EPOCHS", 1.0)
+    tiny = ("modalities.image.size=16", "modalities.image.cnn.n_stages=1", "modalities.image.cnn.width=8")
+    monkeypatch.setattr(demo_images, "PICTURES", tiny)
+    work = tmp_path / "w"
+    words = ("demo", "--images", "-w", work, "--subjects", 150, "--device", "cpu", "--threads", 1)
+    done = tawt(*words)
+    assert done.code == 0, done.err
+    assert done.err.splitlines()[-1].startswith("next: tawt evaluate in_hospital_mortality_24h ")
+    assert "path:truncated 1, path:unknown_format 1" in done.out
+    rows = [line.split("  ") for line in done.out.splitlines() if "[" in line and line.startswith(("record", "images"))]
+    assert [row[0] for row in rows] == ["record and images", "record", "images"]
+    truth = json.loads((work / "hospital.json").read_text())
+    best = [f"{truth['best_auc'][name]:.3f}" for name in ("both", "record", "image")]
+    assert [one in row for one, row in zip(best, rows, strict=True)] == [True] * 3 and len(truth["truth"]) == 150
+    assert tawt("check", "-w", work).code == 0
+    plan = tawt(*words, "--dry-run")
+    assert plan.code == 0 and "150 subjects and chest pictures" in plan.out and "it replaces" in plan.out
+    assert tawt("demo", "--images", "-w", tmp_path / "x", "--subjects", 50).code == 2
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize("lock", ["runs/mine/.lock", "runs/sweep/.lock", "embeddings/.mine.parquet.lock"])
 def test_a_demo_at_work_is_not_replaced(lock: str, tmp_path: Path) -> None:
     """While a run, a sweep or embeddings below an earlier demo are being written, nothing of it is removed."""
@@ -79,7 +109,7 @@ def test_what_begins_while_a_demo_is_replaced_stays(new: str, when: str, tmp_pat
     for old in ("runs/demo/model.safetensors", "runs/demo/.lock", "embeddings/demo.parquet", "dataset/dataset.json"):
         (tmp_path / old).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / old).write_text("old")
-    taken = demos._taken
+    taken = demo_place._taken
 
     def later(lock: Path):
         if when == "before it is locked":
@@ -97,7 +127,7 @@ def test_what_begins_while_a_demo_is_replaced_stays(new: str, when: str, tmp_pat
             begin()
         rmdir(path)
 
-    monkeypatch.setattr(demos, "_taken", later)
+    monkeypatch.setattr(demo_place, "_taken", later)
     monkeypatch.setattr(Path, "rmdir", removing)
     with pytest.raises(ConfigError, match="is in use by another tawt command"):
         demos.demo(tmp_path, device="cpu")

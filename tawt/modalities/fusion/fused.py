@@ -26,7 +26,8 @@ class Fused(BesideRecords):
         config: How.
         modalities: In the order of the batches' `Beside`. Of a frozen one nothing is kept here: its embeddings come in.
         d_model: Width of a triplet's value in the encoder, where `token` adds.
-        d_embedding: Width of a document's embedding, where `concat`, `attention` and `gate` join.
+        d_embedding: Width of a document's embedding, where `concat`, `attention` and `gate` join, and whose place
+            `alone` takes.
         n_outputs: Outputs of the task's head, to which `late` adds.
         joins: Whether contents join the record at all; where not, they are only encoded.
     """

@@ -1,7 +1,8 @@
 """Ways in which contents join the embeddings of documents.
 
 `h` is a document's embedding, `c` what its contents of a modality sum up to, `m` 1 where there are any. A document
-without contents is chosen apart, and never computed through: its numbers are the record's own, bit for bit.
+without contents is chosen apart, and never computed through: its numbers are the record's own, bit for bit. But for
+`Alone`, which reads nothing of the record.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _HOLDS = 3.0
 
 
 class Way(nn.Module):
-    """One of `concat`, `attention`, `gate` and `late`.
+    """One of `concat`, `attention`, `gate`, `late` and `alone`.
 
     Args:
         config: How.
@@ -121,7 +122,23 @@ class Late(Way):
         return torch.where(there.any(1, keepdim=True), joined, embedding)
 
 
-WAYS: dict[str, type[Way]] = {"concat": Concat, "attention": Attention, "gate": Gate, "late": Late}
+class Alone(Way):
+    """`W [m c + (1 - m) stand-in; m]`, of all modalities, in place of `h`: what contents tell without the record."""
+
+    def __init__(self, config: FusionConfig, d_embedding: int, n_modalities: int) -> None:
+        super().__init__(config, d_embedding, n_modalities)
+        self.stand_in = nn.Parameter(torch.zeros(n_modalities, config.d_content))
+        self.outer = nn.Linear(self.d_beside, d_embedding)
+
+    def forward(self, embedding: Tensor, contents: Tensor, found: Beside) -> Tensor:
+        summed, there = self.beside(contents, found, len(embedding))
+        filled = torch.where(there[:, :, None], summed, self.stand_in)
+        told = self.outer(_flat(embedding[:, :0], filled, there))
+        # never the record, which so has a gradient of 0 in each step
+        return torch.where(torch.ones_like(there[:, :1]), told, embedding)
+
+
+WAYS: dict[str, type[Way]] = {"concat": Concat, "attention": Attention, "gate": Gate, "late": Late, "alone": Alone}
 
 
 def _flat(embedding: Tensor, beside: Tensor, there: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Five ways in which contents join a record, and what all of them keep: the record's own path where there are none."""
+"""Ways in which contents join a record, and what all keep that do: the record's own path where there are none."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from tawt.models.embeddings import Added
 from tawt.models.encoder import Encoder
 
 HOWS = get_args(Fusion)
+JOINS = [how for how in HOWS if how != "alone"]
 K = 2
 
 
@@ -89,7 +90,7 @@ SHAPES = [{}, {"granularity": "timestamp", "combine": "concat", "pooling": "atte
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("how", JOINS)
 def test_without_contents_it_is_the_records_own_path_bit_for_bit(case, how, shape) -> None:
     """Outputs, gradients of encoder and head, and torch's random state; in a batch without any, and beside others."""
     model, batch, found = case(how, **shape)
@@ -155,6 +156,26 @@ def test_a_modality_that_is_absent_changes_only_who_had_it(case, how) -> None:
     assert all(not torch.equal(before[d], after[d]) for d in had)
 
 
+def test_contents_alone_are_all_that_is_read(case) -> None:
+    """`alone` answers the same whatever the record is; its weights have a gradient of 0, those of contents and of what
+    stands for none another; all who have none have one answer."""
+    model, batch, found = case("alone")
+    model.eval()
+    out = model(batch, found)
+    out.square().sum().backward()
+    grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    record = [grads[n] for n in grads if n.startswith("encoder.") and ".beside." not in n]
+    assert len(record) > 10 and not any(grad.any() for grad in record)
+    assert all(grad.any() for n, grad in grads.items() if n.startswith(("encoder.beside.way.", "encoder.beside.side")))
+    few = model(batch, some(found, (found.document > 5).nonzero()[:, 0]))
+    assert few[:6].std(0).max() < 1e-6 < few[6:].std(0).min() and torch.allclose(few[6:], out[6:], atol=1e-6)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.startswith("encoder.") and ".beside." not in name:
+                parameter.add_(1.0)
+    assert torch.equal(model(batch, found), out)
+
+
 def test_a_token_is_the_encoder_with_the_value_at_its_event(case) -> None:
     """`token` adds to the encoding of the values of just those triplets, so that all that reads values sees it."""
     model, batch, found = case("token")
@@ -199,8 +220,10 @@ def by_hand(model: Model, how: str, h: Tensor, contents: Tensor, found: Beside, 
                       for i in own]  # fmt: skip
             for i, score in zip(own, scores, strict=True):
                 slots[k, columns] += contents[i, columns] * math.exp(score) / sum(map(math.exp, scores))
-    if how == "concat":
+    if how in ("concat", "alone"):
         slots = torch.stack([slots[k] if there[k] else way.stand_in[k] for k in range(2)])
+        if how == "alone":
+            return way.outer(torch.cat((slots.flatten(), there)))
         inner = way.inner(torch.cat((h, slots.flatten(), there)))
         return h + way.outer(torch.nn.functional.gelu(inner))
     given = torch.cat((slots.flatten(), there))
@@ -242,7 +265,8 @@ def test_each_way_starts_near_the_record_and_learns_what_contents_tell(beds, how
     batch, found = few.tensors(), beds.finder(encoded=(None,))(few, training=False)
     model = Model(beds.vocabulary, how, beds.modalities, dropout=0.0, n_layers=1)
     start = model(batch, found)
-    assert torch.allclose(start, model(batch, None), atol=0.2 if how == "gate" else 0)
+    if how != "alone":
+        assert torch.allclose(start, model(batch, None), atol=0.2 if how == "gate" else 0)
     has = torch.zeros(batch.n_documents, dtype=torch.bool)
     has[found.document[found.seen]] = True
     bright = torch.rand(batch.n_documents, generator=torch.Generator().manual_seed(2)) < 0.5
