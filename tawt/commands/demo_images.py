@@ -42,10 +42,10 @@ STEPS = (
     "model.pooling=per_type", "model.readout.n_queries=1", "model.readout.d_type=8",
 )  # fmt: skip
 """Of pretraining: of a day's record little is to be learned, and each value is read out by its data_type."""
-TAUGHT = ("augment.variable_dropout=0", "augment.event_dropout=0", "train.warmup_steps=20", "train.patience=0")
+TAUGHT = ("augment.variable_dropout=0", "augment.event_dropout=0", "train.warmup_steps=9", "train.patience=0")
 """Of each run: what tells the risk is measured once, and a network of images that begins at nothing takes its time."""
 PICTURES = ("modalities.image.size=32", "modalities.fusion.dropout=0.1")
-OF_IMAGES, EPOCHS_OF_IMAGES = "train.lr=2e-3", 10.0
+OF_IMAGES, EPOCHS_OF_IMAGES = ("train.lr=2e-3", "train.warmup_steps=20"), 10.0
 """Of the run that looks at images alone; the encoder that it learned is that of the run that looks at both."""
 EPOCHS = 4.0
 
@@ -143,7 +143,7 @@ def demo_images(
         pretrain(root, CONFIG, device=device, out=run, settings=(*STEPS, *settings), report=train_report)
         taught = real(root / "runs" / name_of("image"))
         more: dict[str, tuple[str, ...]] = {
-            "image": (*PICTURES, OF_IMAGES), "record": (),
+            "image": (*PICTURES, *OF_IMAGES), "record": (),
             "both": (*PICTURES, f"modalities.image.weights={json.dumps(str(taught))}", "modalities.image.frozen=true"),
         }  # fmt: skip
         for looks, own in more.items():
