@@ -12,7 +12,6 @@ from typing import Any
 from tawt.commands.build_vocab import build_vocab
 from tawt.commands.demo_place import CONFIG, RUN, cleared, hold_demo
 from tawt.commands.evaluate import evaluate
-from tawt.commands.evaluated import EvaluateResult
 from tawt.commands.finetune import finetune
 from tawt.commands.ingest import ingest
 from tawt.commands.label import label
@@ -24,6 +23,7 @@ from tawt.evaluation.predictions import Predictions, read_predictions
 from tawt.evaluation.resample import N_DRAWS, Difference, Interval
 from tawt.evaluation.table import Row, compare
 from tawt.evaluation.withheld import withheld
+from tawt.evaluations.result import EvaluateResult
 from tawt.files import write_sealed
 from tawt.hospital.invent import HospitalSummary
 from tawt.hospital.pictured import hold_asked, write_pictured

@@ -15,8 +15,6 @@ EVALUATIONS, AUDITS, RISKS = "evaluations", "audits", "risks"
 """Folders of what `tawt evaluate`, `tawt audit` and `tawt risk` write, one a label set."""
 EVALUATION = "evaluation.json"
 """File of one evaluation that has all that it found."""
-CACHE = "content_embeddings"
-"""Folder of what frozen encoders said of contents."""
 HOSPITAL = "hospital.json"
 """Which invented hospital the raw tables of a demo are."""
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from tawt.contracts.basis import BASE_TABLE
 from tawt.contracts.dataset import THREADS
 from tawt.contracts.layers import STAGE
-from tawt.contracts.workspace import AUDITS, CACHE, EVALUATIONS, HOSPITAL, RISKS
+from tawt.contracts.workspace import AUDITS, EVALUATIONS, HOSPITAL, RISKS
+from tawt.modalities.contents import EMBEDDED
 from tawt.pipeline.holding import RESUMABLE
 from tawt.pipeline.workspace import LOCK, OWN_FOLDERS, RECORDS, Workspace
 from tawt.places import real
@@ -48,7 +49,7 @@ def of_workspace(workspace: Workspace) -> Known:
     known.locks.add(root / LOCK)
     known.folders |= {root / name for name in OWN_FOLDERS}
     known.folders |= {root / name for name in (EVALUATIONS, AUDITS, RISKS)}
-    known.loose.add(root / CACHE)
+    known.loose.add(root / EMBEDDED)
     raw = workspace.raw_root
     if raw is not None and raw != real(root) and raw.is_relative_to(real(root)):
         known.others.add(root / raw.relative_to(real(root)))

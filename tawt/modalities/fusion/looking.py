@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from tawt.config.modalities import Fusion
 from tawt.config.train import PretrainConfig
-from tawt.contracts.workspace import CACHE
 from tawt.dataset.reader import Split
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import ConfigError
