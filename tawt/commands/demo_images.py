@@ -141,7 +141,7 @@ def demo_images(
         label(TASK, root, threads=threads)
         run = root / "runs" / RUN
         pretrain(root, CONFIG, device=device, out=run, settings=(*STEPS, *settings), report=train_report)
-        taught = real(root / "runs" / name_of("image"))
+        taught = real(root / "runs" / name_of("image")) / "model.safetensors"
         more: dict[str, tuple[str, ...]] = {
             "image": (*PICTURES, *OF_IMAGES), "record": (),
             "both": (*PICTURES, f"modalities.image.weights={json.dumps(str(taught))}", "modalities.image.frozen=true"),

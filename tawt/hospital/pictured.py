@@ -37,8 +37,8 @@ ASKED_HOURS = 24
 N_IMAGES = (0.15, 0.65, 0.14, 0.06)
 """Shares of the subjects of whom there are so many images by then."""
 LATE, N_BROKEN = 0.2, 2
-_GAS = (50820, 50818, 50821, 50813)
-_PANEL = (50912, 50971, 50983, 50931, 51222, 51301, 51265)
+_GAS = (50820, 50821)
+_PANEL = (50912, 50971, 51222)
 _DRAWS = ((60, _GAS + _PANEL), (60 * 13, _PANEL), (60 * 30, _PANEL))
 """Minutes after admission, and what is measured then."""
 _TOLD_BY = INDEX[50821]

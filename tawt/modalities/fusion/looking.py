@@ -145,6 +145,11 @@ def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0, *,
     joins = config.objective.teaches(fusion.how) and bool(n_outputs or fusion.how != "late")
     if not joins and not config.objective.paired.weight:
         raise _joins_nothing(fusion.how)
+    if fusion.how == "alone" and n_outputs and config.objective.label.statics:
+        raise ConfigError(
+            "modalities.fusion.how", "is `alone`, where a head reads nothing of the record, and this one is told "
+            "static facts of it, expected another", "use `--set objective.label.statics=false`",
+        )  # fmt: skip
     modalities = make_modalities(config.modalities, config.train.seed, begins)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)

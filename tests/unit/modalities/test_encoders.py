@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from safetensors.torch import save_file
 from torch import nn
 
 from tawt.config.modalities import CnnConfig, ImageConfig, ModalitiesConfig, VitConfig, WaveformConfig
@@ -183,22 +182,6 @@ def test_an_encoder_that_was_trained_before_comes_back(tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(CheckpointError, match="is not there"):
         made(CONFIGS["cnn"].model_copy(update={"weights": str(file)}))
-
-
-def test_an_encoder_of_a_run_begins_another(tmp_path: Path) -> None:
-    """The folder of a run gives the encoder that it taught, whichever place it has there; a run without one does not fit."""
-    run = [made(CONFIGS[name], seed=5) for name in ("cnn", "waveform")]
-    tensors = {"encoder.norm.weight": torch.ones(3)}
-    for place, modality in enumerate(run):
-        tensors |= {f"encoder.beside.modalities.{place}.{name}": t for name, t in modality.state_dict().items()}
-    save_file(tensors, tmp_path / "model.safetensors")
-    for trained, name in zip(run, ("cnn", "waveform"), strict=True):
-        again = made(CONFIGS[name].model_copy(update={"weights": str(tmp_path)}))
-        assert all(torch.equal(again.state_dict()[one], tensor) for one, tensor in trained.state_dict().items())
-    with pytest.raises(CheckpointError, match="other names or shapes"):
-        made(CONFIGS["vit"].model_copy(update={"weights": str(tmp_path)}))
-    with pytest.raises(CheckpointError, match="is not there"):
-        made(CONFIGS["cnn"].model_copy(update={"weights": str(tmp_path / "none")}))
 
 
 @pytest.mark.parametrize(
