@@ -30,7 +30,8 @@ from tawt.privacy.verdict import SetVerdict
 
 _OF_TASK = ("trtr", "tstr", "ratio", "kept", "trts", "augmented", "importances")
 _WORDS = {"passed": "passed", "failed": "failed", "cannot tell": "open"}
-_MADE = {"control": "control", "run": "run", "prior": "prior of latents", "model": "weights", "seed": "seed",
+_MADE = {"control": "control", "run": "run",
+         "unfinished": "run not finished, after", "prior": "prior of latents", "model": "weights", "seed": "seed",
          "n_train": "people it was learned from", "n_subjects": "records", "n_events": "events", "tawt": "tawt",
          "n_rejected": "records left out", "n_dropped": "events dropped", "n_clipped": "numbers moved",
          "refused_before": "sets of the same source that a gate refused before"}  # fmt: skip
@@ -173,9 +174,10 @@ def _made(found: Assessed) -> Iterable[str]:
     if not found.made_by:
         return
     yield "<h2>How it was made</h2>"
-    rows = [
-        _row(name, [_plain(found.made_by[key])]) for key, name in _MADE.items() if found.made_by.get(key) is not None
-    ]
+    made_by = dict(found.made_by)
+    if isinstance(far := made_by.get("unfinished"), dict):
+        made_by["unfinished"] = f"step {_plain(far['step'])} of {_plain(far['of_steps'])}"
+    rows = [_row(name, [_plain(made_by[key])]) for key, name in _MADE.items() if made_by.get(key) is not None]
     yield _table(["", ""], rows)
     raw = found.made_by.get("raw")
     if isinstance(raw, dict) and raw:

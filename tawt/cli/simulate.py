@@ -159,6 +159,8 @@ def generate(
     )
     for text in result.obeyed:
         say(text)
+    if far := result.unfinished:
+        say(f"note: drawn by {run} as it was after step {far['step']:,} of {far['of_steps']:,}: it is not finished")
     say(f"written: {result.folder}")
     if run is not None:
         named = workspace / "runs" / run

@@ -63,6 +63,8 @@ class GenerateResult:
     """Whether the records are real ones: then no count of few is told."""
     conditions: Mapping[str, str] = field(default_factory=dict)
     """What all records were to be of, by name."""
+    unfinished: Mapping[str, int] | None = None
+    """How far the run was that drew them, where it was not finished; see `Provenance`."""
 
     @property
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -219,7 +221,8 @@ def generate(
         for note in filter(None, (before if refusals.n else None, unsure(verdicts))):
             tell({"event": "note", "text": note})
         remove(parts)
-    return GenerateResult(target, len(wanted), tally, tuple(verdicts), seconds, of_people, drawing.conditions)
+    return GenerateResult(target, len(wanted), tally, tuple(verdicts), seconds, of_people, drawing.conditions,
+                          about.get("unfinished"))  # fmt: skip
 
 
 def _numbers(subjects: int | None, numbers: str | None) -> Ints:

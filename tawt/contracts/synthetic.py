@@ -86,6 +86,15 @@ class Obeyed(Section):
     """Records that are of it."""
 
 
+class Unfinished(Section):
+    """How far a run was that was not finished."""
+
+    step: Count
+    """After which its weights were taken."""
+    of_steps: Count
+    """That it was to make."""
+
+
 class Provenance(Section):
     """What a synthetic set says of itself, as its file has it: whoever reads one holds each key to its type."""
 
@@ -97,6 +106,8 @@ class Provenance(Section):
     """What drew it; None = a run."""
     run: str | None
     """The decoder that drew it."""
+    unfinished: Unfinished | None = None
+    """How far that was, where it was not finished."""
     prior: str | None
     """Where its latents came from."""
     model: Sha256 | None

@@ -67,13 +67,19 @@ class Saved:
     """Where the weights are: those of the end of the run, or of its newest checkpoint while it has none."""
 
     @property
-    def unfinished(self) -> str:
-        """What is to be said of a run that is not finished; empty of one that is."""
+    def stopped(self) -> tuple[int, int] | None:
+        """The step whose weights are read, and how many the run is to make; None of one that is finished."""
         folder = self.weights.parent
         if folder.parent.name != "checkpoints":
+            return None
+        return int(folder.name.removeprefix("step-")), self.config.train.max_steps
+
+    @property
+    def unfinished(self) -> str:
+        """What is to be said of a run that is not finished; empty of one that is."""
+        if self.stopped is None:
             return ""
-        step, most = int(folder.name.removeprefix("step-")), self.config.train.max_steps
-        run = folder.parent.parent
+        (step, most), run = self.stopped, self.weights.parent.parent.parent
         return f"{run.name} is not finished: it is read as it was after step {step:,} of {most:,}" + (
             "" if self.config.objective.label.weight else _resume(run)
         )

@@ -140,10 +140,12 @@ def _of_run(run: Path, drawing: Drawing, dataset: TripletDataset, workspace: Pat
 
         return draw
 
-    about = {
+    about: dict[str, Any] = {
         "control": None, "run": called(workspace, run), "prior": kind, "model": sha256_file(decoder.weights),
         "conditions": dict(conditions),
     }  # fmt: skip
+    if decoder.stopped is not None:
+        about["unfinished"] = dict(zip(("step", "of_steps"), decoder.stopped, strict=True))
     return Source(_late(ready), about)
 
 

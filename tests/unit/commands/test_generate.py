@@ -29,6 +29,7 @@ from tawt.synthesis import source as source_module
 from tawt.synthesis.read import OfMeds, of_dataset, read_synthetic
 from tawt.synthesis.values import Meanings
 from tawt.synthesis.written import SCHEMA, data_files, write_about, write_part
+from tawt.training import loop
 from tests.unit.conftest import Hospital
 
 MODEL = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16}
@@ -215,6 +216,33 @@ def test_a_decoder_draws_records_of_nobody(work: Path) -> None:
     some = tawt.generate(work, "decoder", numbers="2..3", out=work.parent / "drawn_some", most=60, **ONE)
     whole, own = (in_order(joined(read_synthetic(one.folder, open_dataset(work)).parts())) for one in (made, some))
     assert_equal(whole.take(np.flatnonzero(np.isin(whole.subject_id, own.subject_id))), own)
+
+
+def test_a_set_of_a_run_that_was_not_finished_says_so(work: Path, request) -> None:
+    """At which step of how many, in what goes with the set and as the last that is said; of a finished run nothing is."""
+
+    def failing(self, step, *rest):
+        if step == 3:
+            raise RuntimeError("the end")
+        return own(self, step, *rest)
+
+    tree = {
+        "model": MODEL | {"causal": True}, "batching": BATCHING | {"order": "by_type"},
+        "objective": {"masked": {"weight": 0.0}, "next": {"weight": 1.0}},
+        "train": TRAIN | {"max_steps": 9, "checkpoint_every": 2},
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        own = loop.Trainer._step
+        patch.setattr(loop.Trainer, "_step", failing)
+        with pytest.raises(RuntimeError, match="the end"):
+            tawt.pretrain(work, PretrainConfig.model_validate(tree), device="cpu", out=work / "runs" / "half")
+    typed = request.getfixturevalue("tawt")
+    for run, said in (("half", {"step": 2, "of_steps": 9}), ("decoder", None)):
+        out = work.parent / f"of_{run}"
+        ended = typed("generate", "-w", work, "--run", run, "--subjects", 2, "--most", 9, "--out", out, "--threads", 1)
+        last = ended.err[ended.err.index("records with") :]
+        assert ended.code == 0 and json.loads((out / "provenance.json").read_text()).get("unfinished") == said
+        assert ("after step 2 of 9: it is not finished" in last) == (said is not None)
 
 
 def test_latents_come_from_a_prior_and_may_be_asked_for(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
