@@ -45,6 +45,18 @@ def follow(name: str, *words: object, form: Format = Format.table, device: str =
 
 
 def pretrained(workspace: Path) -> str | None:
-    """Return a run of a workspace that has learned no task."""
-    runs = sorted(path.parent for path in (workspace / "runs").glob("*/config.yaml"))
-    return next((path.name for path in runs if not (path / "task.json").exists()), None)
+    """Return the run of a workspace that was last begun, of those that have learned no task."""
+    runs = sorted((workspace / "runs").glob("*/config.yaml"), key=lambda path: (-path.stat().st_mtime_ns, path))
+    return next((path.parent.name for path in runs if not (path.parent / "task.json").exists()), None)
+
+
+def continues(run: Path) -> bool:
+    """Return whether a run is a decoder that can continue a record: one that is told of no whole records."""
+    from tawt.config.load import load
+    from tawt.config.train import PretrainConfig
+    from tawt.errors import TawtError
+
+    with suppress(TawtError):
+        objective = load(PretrainConfig, run / "config.yaml").objective
+        return bool(objective.next.weight) and not objective.latent.is_on
+    return False

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tawt.cli.again import again, follow, pretrained
+from tawt.cli.again import again, continues, follow, pretrained
 from tawt.cli.model import Device
 from tawt.cli.options import MODEL_PANEL, DryRun, Force, Form, Kind, Memory, Set, StaleOk, Threads, Workspace
 from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say
@@ -75,11 +75,14 @@ def label(
     run = pretrained(workspace)
     if run is None:
         say(f"note: no pretrained run is here yet: `{follow('pretrain', workspace=workspace)}`")
+    elif result.of_task and continues(workspace / "runs" / run):
+        next_command(follow("risk", result.name, workspace=workspace, run=run, form=form))
+        return
     next_command(follow("finetune", result.name, workspace=workspace, run=run or "RUN", kind=result.kind, form=form))
 
 
 def _list_tasks(workspace: Path, form: Format, **given: Any) -> None:
-    """List the tasks of a workspace, those that its source refuses with the reason."""
+    """List the tasks of a workspace, those that cannot be asked there with the reason."""
     from tawt.commands.label import label_tasks
     from tawt.errors import ConfigError
 
@@ -87,7 +90,7 @@ def _list_tasks(workspace: Path, form: Format, **given: Any) -> None:
         raise ConfigError(f"--{alone}", "is given without a task, expected one", "name a task, or leave it out")
     tasks = label_tasks(workspace)
     print_rows(("task", "state", "says"), [(one.name, one.state, one.says) for one in tasks], form)
-    first = next((one.name for one in tasks if one.state != "refused"), "TASK")
+    first = next((one.name for one in tasks if one.can_be_asked), "TASK")
     next_command(follow("label", first, workspace=workspace, form=form))
 
 

@@ -168,7 +168,7 @@ def _label(workspace: Path, folder: Path, task: str) -> None:
     """Make a label set of a set by the means of the real one: the ready task and predicates of its source."""
     from tawt.commands.label import label  # with the engine, which a machine that trains may lack
     from tawt.contracts.layers import TASKS
-    from tawt.labels.find import PREDICATES, ready_tasks
+    from tawt.labels.ready import PREDICATES, ready_tasks
 
     opened = open_workspace(workspace)
     source = opened.pipeline.source

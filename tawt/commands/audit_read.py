@@ -16,9 +16,9 @@ from tawt.database.connect import Limits, connect
 from tawt.errors import FileError, StageError
 from tawt.evaluations.simpler import NAMES
 from tawt.heads.label_set import LabelSet
-from tawt.labels.find import PREDICATES
 from tawt.labels.leaks.clocks import Behind, times_of
 from tawt.labels.leaks.verdict import Verdict, unverified
+from tawt.labels.ready import PREDICATES
 from tawt.labels.task import read_predicates
 from tawt.pipeline.manifest import manifest_at
 from tawt.pipeline.plan import input_of

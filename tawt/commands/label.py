@@ -64,6 +64,8 @@ class LabelResult:
     """What became of the records of a SQL stage."""
     meds: Sequence[Path] = ()
     """The same in the form of MEDS, where that was asked for."""
+    of_task: bool = False
+    """Whether a task says what it asks for, so that a decoder can be asked it too."""
     dry_run: bool = False
 
 
@@ -141,7 +143,7 @@ def _as_meds(made: LabelResult, folder: Path | None) -> LabelResult:
 
 
 def label_tasks(workspace: str | Path) -> list[Known]:
-    """List the tasks that labels can be made of in a workspace, and those that its source refuses, with the reason.
+    """List the tasks that labels can be made of in a workspace, and those that cannot be asked there, with the reason.
 
     Args:
         workspace: A workspace that `ingest` made.
@@ -150,7 +152,9 @@ def label_tasks(workspace: str | Path) -> list[Known]:
         ConfigError: There is no such workspace.
     """
     opened = open_workspace(Path(workspace).expanduser())
-    return known_tasks(graph_of(opened), opened.pipeline.source)
+    file = opened.output("events") / "metadata" / "codes.parquet"
+    codes = read_parquet(file, ["code"])["code"].to_pylist() if file.is_file() else None
+    return known_tasks(graph_of(opened), opened.pipeline.source, codes)
 
 
 def _events(opened: Workspace, there: Sequence[Standing], report: Report) -> Manifest:
@@ -198,7 +202,8 @@ class _Work:
             raise ConfigError(
                 str(path), "is a label set of this workspace, expected one from elsewhere", "use its name"
             )
-        result = LabelResult(asked.name, path, reason_to_make(self.opened, asked.name, made_of, force), dry_run=dry_run)
+        result = LabelResult(asked.name, path, reason_to_make(self.opened, asked.name, made_of, force),
+                             of_task=task is not None, dry_run=dry_run)  # fmt: skip
         if dry_run:
             return result
         if result.reason is None:

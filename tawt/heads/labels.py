@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from tawt.arrays import Ints
 from tawt.contracts.label_columns import KEYS, as_labels, asked_names, no_spans
 from tawt.contracts.workspace import hold_workspace
-from tawt.errors import ConfigError, nearest
+from tawt.errors import ConfigError, closest, nearest
 from tawt.heads.kinds import KINDS
 from tawt.heads.kinds.kind import Kind, numbers_of
 from tawt.heads.label_set import LabelSet
+from tawt.labels.ready import asked_by_name
 from tawt.pipeline.fresh import hold_written
 from tawt.readers import read_parquet
 from tawt.seals import sha256_file
@@ -162,8 +163,10 @@ def label_file(workspace: Path, task: str | Path) -> Path:
     if found is None:
         names = {path.stem for path in folder.glob("*.parquet")}
         names |= {path.parent.name for path in folder.glob("*/labels.parquet")}
+        tasks = asked_by_name(workspace)
+        near = "" if str(task) in tasks else closest(str(task), names | tasks) or nearest(str(task), names)
         raise ConfigError(
             f"{task}", f"is no label set in {folder}, expected a name or a .parquet file",
-            nearest(str(task), sorted(names)) or f"write it first: `{command('label', task, workspace=workspace)}`",
+            near or f"write it first: `{command('label', task, workspace=workspace)}`",
         )  # fmt: skip
     return found

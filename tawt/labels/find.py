@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,12 +11,11 @@ from typing import Literal
 from tawt.contracts.label_set import FILE
 from tawt.contracts.layers import TASKS
 from tawt.errors import ConfigError, closest, listed
+from tawt.labels.predicates_sql import hindered
+from tawt.labels.ready import PREDICATES, ready_tasks
 from tawt.labels.task import Task, read_predicates, read_task, unsaid
-from tawt.project import Project
 from tawt.sources.graph import Graph
 
-PREDICATES = "predicates"
-"""File beside the ready tasks of a source that says what its codes are called."""
 _NAME = re.compile(r"\w[\w-]{0,99}", re.ASCII)
 _YAML, _PARQUET = (".yaml", ".yml"), (".parquet", ".pq")
 
@@ -50,31 +49,31 @@ class Asked:
         return read_task(self.files[0], self.predicates)
 
 
-def ready_tasks(project: Project, source: str) -> Mapping[str, Path]:
-    """Return the ready tasks of a source by name: its own, and those for every source."""
-    found = {
-        name: path
-        for folder in ("shared", source)
-        for name, path in project.files(f"sql/{folder}/{TASKS}", ".yaml").items()
-    }
-    found.pop(PREDICATES, None)
-    return found
-
-
 @dataclass(frozen=True)
 class Known:
     """A task that a source has, and whether it can be asked of it."""
 
     name: str
     """What `tawt label` is given."""
-    state: Literal["stage", "ready", "refused"]
-    """A label stage, a ready task, or one of both that cannot be made."""
+    state: Literal["stage", "ready", "no events", "refused"]
+    """A label stage, a ready task, one of which no event tells, or one that the source cannot answer."""
     says: str
-    """What it asks; of one that is refused, why it is."""
+    """What it asks; of one that cannot be asked, why."""
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether labels may come of it."""
+        return self.state in ("stage", "ready")
 
 
-def known_tasks(graph: Graph, source: str) -> list[Known]:
-    """Return the label stages and the ready tasks of a source, those that are refused with the reason."""
+def known_tasks(graph: Graph, source: str, codes: Sequence[str] | None = None) -> list[Known]:
+    """Return the label stages and the ready tasks of a source, those that cannot be asked with the reason.
+
+    Args:
+        graph: Its stages.
+        source: Of a pipeline.
+        codes: All that events have, where there are any yet.
+    """
     found = [
         Known(name.partition(".")[2], "stage", stage.summary)
         for name, stage in graph.stages.items() if name.startswith("labels.")
@@ -88,12 +87,16 @@ def known_tasks(graph: Graph, source: str) -> list[Known]:
     for name, path in ready_tasks(graph.project, source).items():
         if (why := refused.get(name) or _unsaid(path, own)) is None:
             try:
-                found.append(Known(name, "ready", str(read_task(path, own).description or "")))
-                continue
+                task = read_task(path, own)
             except ConfigError as error:
                 why = error.of(source)
+            else:
+                lacking = hindered(task, codes) if codes is not None else []
+                says = f"no event has a code of {listed(lacking)}" if lacking else str(task.description or "")
+                found.append(Known(name, "no events" if lacking else "ready", says))
+                continue
         found.append(Known(name, "refused", why))
-    order = ("stage", "ready", "refused")
+    order = ("stage", "ready", "no events", "refused")
     return sorted(found, key=lambda one: (order.index(one.state), one.name))
 
 

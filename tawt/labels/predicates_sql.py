@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import duckdb
+import pyarrow as pa
 
 from tawt.database.connect import identifier, literal
 from tawt.database.parse import engine
@@ -12,7 +15,6 @@ from tawt.errors import ConfigError
 from tawt.labels.language import ANY_EVENT, RECORD_END, RECORD_START, Derived, derived
 from tawt.labels.rules import plain
 from tawt.labels.sections import Column, Predicate, Written
-from tawt.labels.task import Task
 
 CLOCKS = {"time": "time", "available_time": "case when time is not null then coalesce(available_time, time) end"}
 """Clock -> when something counts as having happened; null where it is a fact without a time."""
@@ -77,7 +79,7 @@ def add_events(query: Query) -> None:
     )
 
 
-def absent(connection: duckdb.DuckDBPyConnection, task: Task, events: str = "events") -> list[str]:
+def absent(connection: duckdb.DuckDBPyConnection, task: Written, events: str = "events") -> list[str]:
     """Return the plain predicates that a task asks for and whose code no event has: mistyped, or of another source."""
     known = task.all_predicates
     plain_ones = [name for name, _ in task.needed() if name in known and not known[name].expr]
@@ -86,6 +88,27 @@ def absent(connection: duckdb.DuckDBPyConnection, task: Task, events: str = "eve
     counted = ", ".join(f"count(*) filter (where {code_sql(name, known[name])})" for name in plain_ones)
     (row,) = connection.execute(f"select {counted} from (select distinct code from {events})").fetchall()
     return [name for name, n in zip(plain_ones, row, strict=True) if not n]
+
+
+def hindered(task: Written, codes: Sequence[str]) -> list[str]:
+    """Return what a task cannot do without, and of which there is no code: its trigger, its label, what has to be in a
+    window or ends one."""
+    with closing(engine().cursor()) as connection:
+        connection.register("_codes", pa.table({"code": pa.array(codes, pa.string())}))
+        gone = {*absent(connection, task, "_codes")}
+    known = task.all_predicates
+
+    def comes(part: str | Derived) -> bool:
+        if isinstance(part, str):
+            one = known.get(part)
+            return part not in gone if one is None or one.expr is None else comes(derived(one.expr))
+        return (all if part.every else any)(map(comes, part.parts))
+
+    wanted = [task.trigger, *(name for name, one in known.items() if one.static)]
+    for window in task.windows.values():
+        wanted += [one.predicate for one in window.bounds if one is not None and one.predicate]
+        wanted += [*window.label, *(name for name, (least, _) in window.has.items() if least)]
+    return [name for name in dict.fromkeys(wanted) if not comes(name)]
 
 
 def code_sql(name: str, one: Predicate) -> str:

@@ -43,15 +43,17 @@ def find_run(workspace: Path, run: str | Path) -> Path:
     name, _, home = str(run).rpartition("-of-")
     beside = [workspace.parent / home / "runs" / name] if home and name else []
     beside += [path.parent for path in workspace.parent.glob(f"*/runs/{glob.escape(Path(run).name)}/config.yaml")]
+    known = [at.parent.relative_to(runs).as_posix() for way in ("*", "*/*") for at in runs.glob(f"{way}/config.yaml")]
+    make = f"make one with `{command('pretrain', workspace=workspace)}`"
     if at := next((path for path in beside if (path / "config.yaml").is_file()), None):
+        elsewhere = f"a run of another workspace is given by its folder: `--run {shell_line(str(at))}`"
         raise CheckpointError(
             f"run {run}", f"is no run of {workspace}, expected one, or a folder",
-            f"a run of another workspace is given by its folder: `--run {shell_line(str(at))}`",
+            elsewhere if known else f"{make}; {elsewhere}",
         )  # fmt: skip
-    known = [at.parent.relative_to(runs).as_posix() for way in ("*", "*/*") for at in runs.glob(f"{way}/config.yaml")]
     raise CheckpointError(
         f"run {run}", f"is neither a run of {workspace} nor a folder, expected one or the other",
-        nearest(str(run), known) or f"make one with `{command('pretrain', workspace=workspace)}`",
+        nearest(str(run), known) or make,
     )  # fmt: skip
 
 

@@ -287,6 +287,12 @@ def test_a_run_of_a_workspace_beside_is_told_by_its_folder(tmp_path):
         with pytest.raises(CheckpointError, match="is no run of") as error:
             find_run(tmp_path / "eicu", name)
         assert f"--run {tmp_path / 'mimic' / 'runs' / 'scratch'}" in error.value.hint
+        assert error.value.hint.startswith("make one with `tawt pretrain -w"), "it has no run of its own"
+    (tmp_path / "eicu" / "runs" / "own").mkdir()
+    (tmp_path / "eicu" / "runs" / "own" / "config.yaml").touch()
+    with pytest.raises(CheckpointError) as error:
+        find_run(tmp_path / "eicu", "scratch")
+    assert error.value.hint.startswith("a run of another workspace")
 
 
 def test_rows_of_a_file_are_written_a_group_at_a_time_to_the_same_bytes(tmp_path):

@@ -22,7 +22,8 @@ from tawt.files import write_parquet, write_sealed
 from tawt.heads.labels import label_file, read_labels, read_times
 from tawt.labels.compile import compile_task
 from tawt.labels.count import counts_of, of_one_answer
-from tawt.labels.find import PREDICATES, asked_for, known_tasks, ready_tasks
+from tawt.labels.find import asked_for, known_tasks
+from tawt.labels.ready import PREDICATES, ready_tasks
 from tawt.labels.task import read_predicates, read_task
 from tawt.pipeline.fresh import hold_fresh
 from tawt.pipeline.manifest import Components, Manifest
@@ -283,6 +284,39 @@ def test_all_tasks_of_a_source_are_listed(work: Path) -> None:
     graph = load_graph(resolve_pipeline("physionet2012"))
     states = {one.name: one.state for one in known_tasks(graph, "physionet2012")}
     assert states["survival"] == "stage" and states["readmission_30d"] == "refused"
+
+
+def test_a_task_of_which_no_event_tells_is_not_ready(work: Path) -> None:
+    """What it cannot do without is named; one of several that will do, and what must not come, may be absent."""
+    graph = load_graph(open_workspace(work).pipeline)
+
+    def told(*codes: str) -> dict[str, str]:
+        return {one.name: f"{one.state}: {one.says}" for one in known_tasks(graph, "mimic_iv", codes)}
+
+    none, some = told("LAB//1"), told("HOSPITAL_ADMISSION//X", "HOSPITAL_DISCHARGE//HOME")
+    assert all(one.startswith("no events: no event has a code of ") for one in none.values())
+    assert none["in_hospital_mortality_24h"].endswith("hospital_admission, discharge_or_death, death")
+    assert some["in_hospital_mortality_24h"].endswith("code of death") and some["length_of_stay_24h"].startswith(
+        "ready"
+    )
+    with_death = told("HOSPITAL_ADMISSION//X", "MEDS_DEATH")
+    assert with_death["in_hospital_mortality_24h"].startswith("ready")
+
+
+@pytest.mark.parametrize("made", [(), ("in_hospital_mortality_24h",)])
+def test_a_task_without_labels_is_told_to_be_made(made: tuple[str, ...], work: Path, tmp_path: Path) -> None:
+    """Whoever looks for the labels of a ready task or a stage by its name is told no other's, whatever labels are there; of
+    a name that is misspelt the task is told that is meant."""
+    copy = Path(shutil.copytree(work, tmp_path / "w", ignore=shutil.ignore_patterns("labels", "events", "staging")))
+    for name in made:
+        (copy / "labels" / name).mkdir(parents=True)
+        (copy / "labels" / name / "labels.parquet").touch()
+    with pytest.raises(ConfigError) as error:
+        label_file(copy, "in_hospital_mortality_48h")
+    assert error.value.hint == f"write it first: `tawt label in_hospital_mortality_48h -w {copy}`"
+    with pytest.raises(ConfigError) as error:
+        label_file(copy, "in_hospital_mortality48h")
+    assert error.value.hint == "did you mean `in_hospital_mortality_48h`?"
 
 
 def test_a_list_of_tasks_is_told_to_a_person(work: Path, tawt: Any) -> None:

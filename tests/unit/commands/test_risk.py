@@ -63,6 +63,16 @@ def asked(work: Path, run="decoder", **more):
     return tawt.risk(work, "out_soon", run, **given)
 
 
+def test_labels_of_a_task_lead_to_what_the_newest_run_can_do(work: Path, request) -> None:
+    """A decoder is asked about them at once; an encoder has to learn them first."""
+    typed = request.getfixturevalue("tawt")
+    for newest, follows in (("encoder", "tawt finetune"), ("decoder", "tawt risk")):
+        (work / "runs" / newest / "config.yaml").touch()
+        ended = typed("label", work.parent / "out_soon.yaml", "-w", work, "--threads", 1)
+        last = ended.err.splitlines()[-1]
+        assert ended.code == 0 and last.startswith(f"next: {follows} out_soon -w") and f"--run {newest}" in last
+
+
 def test_chances_are_predictions_of_the_labels(work: Path) -> None:
     """A chance within 0 and 1 for each label by each estimator, listed and sealed, equal when asked again."""
     result = asked(work)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from tawt.labels.derive import derive
-from tawt.labels.find import ready_tasks
+from tawt.labels.ready import ready_tasks
 from tawt.labels.task import read_task
 from tawt.project import Project
 from tests.unit.conftest import Hospital, read_events
