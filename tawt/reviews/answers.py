@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, ValidationError
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.config.base import Section
@@ -44,6 +44,15 @@ class Answer(Section):
     """Whether it holds an impossible combination."""
     note: Annotated[str, Field(max_length=2000)] = ""
     """What and why, in words."""
+
+
+_EXPECTED = {
+    "item": "the number of a record",
+    **dict.fromkeys(("invented", "plausible"), "a whole number from 1 to 5, or null"),
+    **dict.fromkeys(FLAGS, "true or false"),
+    "note": "a text of at most 2,000 characters",
+}
+"""What each key of an answer may be."""
 
 
 class Answers(Section):
@@ -129,9 +138,12 @@ def read_ratings(paths: Iterable[Path], key: Key) -> Ratings:
 
 
 def _read(path: Path, key: Key) -> Answers:
+    if not os.path.lexists(path):
+        raise FileError(str(path), "is not there, expected a file that the page of the review saved", _HINT)
     told = read_json(path)  # what cannot be read is told by the reading below
     if told is not None and told.get("format") != FORMAT:
         raise FileError(str(path), "holds no answers to a review, expected a file that its page saved", _HINT)
+    _hold_answers(path, told)
     found = read_record(path, Answers, _HINT)
     if found.review != key.review:
         raise FileError(
@@ -147,6 +159,26 @@ def _read(path: Path, key: Key) -> Answers:
     if len(items) > len(set(items)):
         raise FileError(str(path), "rates a record twice, expected each once", _HINT)
     return found
+
+
+def _hold_answers(path: Path, told: Mapping[str, Any] | None) -> None:
+    """Tell by its record which answer is none; what a file says otherwise is told by whoever reads it."""
+    said = told.get("answers") if told is not None else None
+    for place, one in enumerate(said if isinstance(said, list) else [], 1):
+        try:
+            Answer.model_validate(one)
+        except (ValidationError, RecursionError) as error:
+            wrong = (
+                error.errors(include_url=False, include_input=False)[0] if isinstance(error, ValidationError) else None
+            )
+            key = str(wrong["loc"][0]) if wrong and wrong["loc"] else ""
+            item = one.get("item") if isinstance(one, dict) else None
+            of = f"record {item}" if type(item) is int else f"its answer {place}"
+            if key not in _EXPECTED:  # a name of somebody's own
+                raise FileError(str(path), f"has another key at {of}, expected {', '.join(_EXPECTED)}", _HINT) from None
+            raise FileError(
+                str(path), f"has no `{key}` at {of} that may be, expected {_EXPECTED[key]}", _HINT
+            ) from None
 
 
 def read_key(folder: Path) -> Key:

@@ -192,16 +192,17 @@ def _within(minute: int, width: int) -> str:
     """Return when something came in a row that is wider than a minute."""
     if width == 1:
         return ""
-    return _clock(minute) if width <= _DAY else day(minute // _DAY)
+    return _hours(minute) if width <= _DAY else day(minute // _DAY)
 
 
 def when(minute: int, width: int) -> str:
-    """Return what a row is called: `day 1, 06:10`, `day 1, 06:00 to 07:00`, `day 5`, `day 8 to day 14`."""
+    """Return what a row is called: `day 1, 6 h 10 min`, `day 1, hours 6 to 7`, `day 5`, `day 8 to day 14`."""
     first = minute // _DAY
     if width == 1:
-        return f"{day(first)}, {_clock(minute)}"
+        return f"{day(first)}, {_hours(minute)}"
     if width < _DAY:
-        return f"{day(first)}, {_clock(minute)} to {_clock(minute + width, end=True)}"
+        hour = minute // 60 % 24
+        return f"{day(first)}, hours {hour} to {hour + width // 60}"
     return day(first) if width == _DAY else f"{day(first)} to {day(first + width // _DAY - 1)}"
 
 
@@ -210,6 +211,7 @@ def day(number: int) -> str:
     return f"day {number + 1}" if number < 730 else f"year {number // 365 + 1}, day {number % 365 + 1}"
 
 
-def _clock(minute: int, end: bool = False) -> str:
-    hour = minute // 60 % 24
-    return f"{24 if end and not hour else hour:02}:{minute % 60:02}"
+def _hours(minute: int) -> str:
+    """Return hours and minutes of a day that begins with the record, so that they are read as no clock's."""
+    hours, minutes = minute // 60 % 24, minute % 60
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

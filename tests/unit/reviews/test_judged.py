@@ -147,10 +147,13 @@ HOSTILE = {
     "of another review": ({"review": "other"}, "is of another review"),
     "a record that is not there": ({"answers": [{"item": 9}]}, "rates 9, expected records 1 to 8"),
     "a record twice": ({"answers": [{"item": 1}, {"item": 1}]}, "rates a record twice"),
-    "a number beyond the scale": ({"answers": [{"item": 1, "invented": 6}]}, "`answers` does not fit"),
-    "a word for a number": ({"answers": [{"item": 1, "plausible": SECRET}]}, "`answers` does not fit"),
-    "a truth for a number": ({"answers": [{"item": True}]}, "`answers` does not fit"),
-    "a key of its own": ({"answers": [{"item": 1, SECRET: 1}]}, "`answers` does not fit"),
+    "a number beyond the scale": (
+        {"answers": [{"item": 2}, {"item": 7, "invented": 6}]},
+        "no `invented` at record 7 that may be, expected a whole number from 1 to 5",
+    ),
+    "a word for a number": ({"answers": [{"item": 1, "plausible": SECRET}]}, "no `plausible` at record 1"),
+    "a truth for a number": ({"answers": [{"item": True}]}, "no `item` at its answer 1"),
+    "a key of its own": ({"answers": [{"item": 1, SECRET: 1}]}, "another key at record 1"),
     "no answers": ({"answers": None}, "`answers` does not fit"),
     "no rater": ({"rater": "  "}, "names no rater"),
     "a time without a zone": ({"saved": "2026-01-01"}, "`saved` does not fit"),
@@ -172,4 +175,10 @@ def test_what_is_no_file_of_answers_is_refused(text: str, tmp_path: Path) -> Non
     """Nothing, a list, keys nested without end, bytes: each one line."""
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(FileError, match=r"a\.json"):
+        read_ratings([tmp_path / "a.json"], KEY)
+
+
+def test_a_file_of_answers_that_is_not_there_is_told_as_one(tmp_path: Path) -> None:
+    """It is a file of answers that is asked for."""
+    with pytest.raises(FileError, match="is not there, expected a file that the page of the review saved"):
         read_ratings([tmp_path / "a.json"], KEY)

@@ -152,9 +152,9 @@ def test_a_record_reads_as_it_is(vocabulary: Vocabulary, tmp_path: Path) -> None
         ("Age", "64 years", False), ("Sex", "NEG", False), ("LAB: 00009", "no value", True),
     ]  # fmt: skip
     assert [(row.when, [f"{fact.name} {fact.text}".strip() for fact in row.facts]) for row in sheet.rows] == [
-        ("day 1, 00:00", ["ICU admission: SURGICAL", "Lactate 3 mmol/L"]),
-        ("day 1, 01:30", ["Lactate <0 mmol/L", "Sodium out of range"]),
-        ("day 3, 00:00", ["Lactate 9, 13 mmol/L"]),
+        ("day 1, 0 h", ["ICU admission: SURGICAL", "Lactate 3 mmol/L"]),
+        ("day 1, 1 h 30 min", ["Lactate <0 mmol/L", "Sodium out of range"]),
+        ("day 3, 0 h", ["Lactate 9, 13 mmol/L"]),
     ]
     assert sheet.n_entries == 6 and not sheet.trends
 
