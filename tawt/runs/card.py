@@ -68,17 +68,18 @@ def card(run: Path, *, data: Mapping[str, int] | None = None, shared: bool = Fal
     """
     (folder,) = read_runs([run])
     name = " ".join(folder.path.resolve().name.split())
+    decodes = not shared and bool(folder.config.get("objective.next.weight"))  # what is shared is the encoder alone
     front = {
         "library_name": "tawt",
         "license": "other",
         "license_name": "to-be-chosen",
-        "pipeline_tag": "feature-extraction",
+        "pipeline_tag": "time-series-forecasting" if decodes else "feature-extraction",
         "tags": ["tawt", *_TAGS],
     }
     sections = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n",
-        f"# {name}\n\n{_WHAT}" + ("" if shared else f"\n\n{_PATIENTS}"),
-        f"## Use\n\n{_use(name, shared)}",
+        f"# {name}\n\n{_DECODER if decodes else _WHAT}" + ("" if shared else f"\n\n{_PATIENTS}"),
+        f"## Use\n\n{_decoded(folder, name) if decodes else ''}{_use(name, shared)}",
         f"## Data\n\n{_data(folder, data)}",
         f"## Objectives\n\n{_objectives(folder)}",
         f"## Results\n\n{_results(folder, shared)}",
@@ -126,6 +127,17 @@ def _use(name: str, shared: bool) -> str:
         f"From the command line: `{command('embed', workspace='WORKSPACE', run=name)}`. The workspace must have the "
         "vocabulary that lies in this\nfolder."
     )
+
+
+def _decoded(run: RunFolder, name: str) -> str:
+    """Return what a decoder is for; one that is told of whole records continues none."""
+    of_latent = bool(run.config.get("objective.latent.encoder")) or "objective.latent.model.d_model" in run.config
+    generate = command("generate", workspace="WORKSPACE", run=name, subjects=1000, out="INVENTED")
+    lines = [f"- `{generate}` draws records of nobody."]
+    if not of_latent:
+        risk = command("risk", "TASK", workspace="WORKSPACE", run=name)
+        lines.append(f"- `{risk}` says how likely something is, by what comes in continuations of each record.")
+    return "\n".join(lines) + "\n\nIt gives embeddings too, of each record and each event, by what comes next:\n\n"
 
 
 def _data(run: RunFolder, data: Mapping[str, int] | None) -> str:
@@ -240,6 +252,10 @@ _LEARNS = {
 _WHAT = """\
 A transformer encoder over sorted triplets `[data_type, value, timestamp]` of patient records, pretrained without
 labels by tawt. It turns a record into one vector, and each event of it into one."""
+
+_DECODER = """\
+A transformer decoder over sorted triplets `[data_type, value, timestamp]` of patient records, pretrained without
+labels by tawt to tell the next event: when it comes, what it is, and with which value. It draws records of nobody."""
 
 _LIMITS = """\
 Meant for research on records coded like those it was trained on: as features for a small model that is trained,

@@ -33,6 +33,21 @@ def test_a_card_says_what_a_run_is(make_run, metrics_line):
     assert "intended use" in text and "steep" in text
 
 
+def test_a_card_of_a_decoder_says_what_one_is_for(make_run):
+    """It draws and continues records; one that is told of whole records continues none, and what is shared is an encoder."""
+    run = make_run(
+        "d", "objective.masked.weight=0", "objective.next.weight=1", "model.causal=true", "batching.order=by_type"
+    )
+    own, shared = card(run), card(run, shared=True)
+    assert "tawt generate -w WORKSPACE --run d" in own and "tawt risk TASK -w WORKSPACE --run d" in own
+    assert "decoder over sorted" in own and "tawt embed -w" in own and "feature-extraction" not in own
+    assert "encoder over sorted" in shared and "tawt risk" not in shared and "feature-extraction" in shared
+    (run / "config.yaml").write_text(
+        (run / "config.yaml").read_text().replace("  latent:\n    encoder: ''", "  latent:\n    encoder: e")
+    )
+    assert "tawt generate" in card(run) and "tawt risk" not in card(run)
+
+
 def test_few_people_are_not_counted_on_a_card(make_run):
     """1 to 10 subjects are shown as `<11`, in the data and in the health."""
     assert [few(n) for n in (0, 1, 10, 11, 1234)] == ["0", "<11", "<11", "11", "1,234"]
