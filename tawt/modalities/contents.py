@@ -161,6 +161,8 @@ def drop_embeddings(workspace: Path, kept: Container[str]) -> None:
         kept: Hashes of the contents that it has.
     """
     for path in (workspace / EMBEDDED).glob("*/*.parquet"):
+        if path.is_dir():  # somebody else's
+            continue
         try:
             keys = read_parquet(path, ["sha256"])["sha256"].to_pylist()
         except FileError:

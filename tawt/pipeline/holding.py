@@ -16,6 +16,7 @@ from tawt.contracts.synthetic import PROVENANCE
 from tawt.contracts.workspace import CARRIED, PIPELINE, is_workspace
 from tawt.errors import ConfigError
 from tawt.files import ASIDE, alone, stamp
+from tawt.modalities.contents import EMBEDDED
 from tawt.pipeline.commit import forget_half
 from tawt.pipeline.workspace import INGEST, LEDGER, LOCK, OF_STAGES, OWN_FOLDERS, RECORDS, SPILL
 from tawt.places import is_utf8, real, refuse_links, remove
@@ -53,7 +54,7 @@ def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
         held.enter_context(alone(root / LOCK, _in_use(root)))
         token = _held.set(_held.get() | {place})
         held.callback(_held.reset, token)
-        for name in (*OF_STAGES, CARRIED, ASIDE):
+        for name in (*OF_STAGES, CARRIED, ASIDE, EMBEDDED):
             refuse_links(root, root / name, inner=True)
             _refuse_other(root / name, Path.is_dir, "a folder")
         for name in (*RECORDS, BASE_TABLE):

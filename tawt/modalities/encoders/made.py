@@ -16,6 +16,7 @@ from tawt.modalities.encoders.images import Image
 from tawt.modalities.encoders.modality import Modality
 from tawt.modalities.encoders.waveform import Waveform
 from tawt.readers import reading
+from tawt.seals import LIST, hold
 
 KINDS: dict[str, type[Modality]] = {"image": Image, "waveform": Waveform}
 """Modalities, by their section of the config."""
@@ -67,8 +68,10 @@ def load_weights(modality: Modality, path: Path) -> None:
     """Take the weights of a file: of an encoder alone, or of a run that learned one.
 
     Raises:
-        CheckpointError: They are absent, broken or of another shape.
+        CheckpointError: They are absent, broken, of another shape, or not as their run wrote them.
     """
+    if path.is_file() and (path.parent / LIST).exists():
+        hold(path.parent, (path.name,), "take it from a copy, or make the run again", CheckpointError)
     with reading(path, "a safetensors file", "name the file of an encoder that was trained", CheckpointError):
         tensors = load_file(path)
     shapes = {name: tensor.shape for name, tensor in modality.state_dict().items()}

@@ -22,6 +22,7 @@ from tawt.modalities.encoders.modality import Modality, modality_of
 from tawt.modalities.fusion.beside import Finder
 from tawt.modalities.fusion.fused import Fused
 from tawt.models.encoder import Encoder
+from tawt.places import refuse_links
 from tawt.shell import command
 
 Change = Callable[[Contents], Contents]
@@ -119,9 +120,10 @@ def _encoded(
     out = np.zeros((len(contents.sha256), modality.d_embedding), dtype=np.float32)
     of_code = np.array([modality_of(code, modalities) for code in contents.codes])
     own = np.unique(contents.content[of_code[contents.code] == modalities.index(modality)])
-    kept = encode_once(
-        modality, [contents.sha256[i] for i in own], lambda i: contents.array(int(own[i])), workspace / EMBEDDED, device
-    )  # fmt: skip
+    folder = workspace / EMBEDDED
+    refuse_links(workspace, folder, inner=True)
+    keys = [contents.sha256[i] for i in own]
+    kept = encode_once(modality, keys, lambda i: contents.array(int(own[i])), folder, device)
     out[own] = kept.embeddings
     return out
 

@@ -200,11 +200,14 @@ def test_an_image_that_changed_is_read_again(hospital, tmp_path: Path) -> None:
     for name in before:
         write_parquet(embedded / f"{name}.parquet", pa.table({"sha256": [name]}))
     (embedded / "torn.parquet").write_bytes(b"PAR1")
+    somebodys = workspace / "content_embeddings" / "other" / "folder.parquet"
+    somebodys.mkdir(parents=True)
     ran = made(raw, workspace)[0]
     assert {"contents", "event_parts.images", "content_events"} <= set(ran) and "staging.images" not in ran
     after = opened(workspace).sha256
     assert len({*before, *after}) == 3 and len(after) == 2
     assert [one.stem for one in embedded.iterdir()] == [*{*before} & {*after}], "of an image that is gone all is gone"
+    somebodys.rmdir()
     (raw / "images" / "colour.png").unlink()
     made(raw, workspace)
     assert ledger_of(workspace, "event_parts.images")["path:not_there"] == 1 and len(opened(workspace).sha256) == 1

@@ -191,7 +191,9 @@ def test_a_folder_under_the_name_of_a_listed_file_stays(made: Workspace) -> None
     assert {path.name for path in (made.root / "staging/old").rglob("*")} == {"part-0.parquet", "in", "part-1.parquet"}
 
 
-@pytest.mark.parametrize("name", [*OF_STAGES, ".aside", "staging/patients", ".aside/events-" + "0" * 16])
+@pytest.mark.parametrize(
+    "name", [*OF_STAGES, ".aside", "content_embeddings", "staging/patients", ".aside/events-" + "0" * 16]
+)
 def test_a_workspace_with_a_linked_folder_is_not_written_in(name: str, made: Workspace, tmp_path: Path) -> None:
     """A folder of stages that leads elsewhere is refused before anything is removed or written."""
     if name == "manifests":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +15,7 @@ from tawt.commands.finetune import finetune
 from tawt.commands.pretrain import pretrain
 from tawt.config.modalities import CnnConfig, ImageConfig, ModalitiesConfig
 from tawt.dataset.reader import open_dataset
-from tawt.errors import CheckpointError, ConfigError
+from tawt.errors import CheckpointError, ConfigError, FileError
 from tawt.heads.labels import read_labels
 from tawt.modalities.contents import content_hash, write_events, writing_arrays
 from tawt.modalities.encoders.made import make_modalities, save_weights
@@ -191,10 +193,25 @@ def test_weights_of_a_file_begin_a_run_that_reads_them_no_more(seen, tmp_path):
     before = told(workspace, learned)[0]
     frozen = {"fusion": "gate", "device": "cpu", "settings": (*QUICK, *still, "modalities.image.frozen=true")}
     finetune(workspace, workspace / "labels" / "bright.parquet", "base", dry_run=True, **frozen)
-    assert not (workspace / "content_embeddings").exists()
+    kept = workspace / "content_embeddings"
+    assert not kept.exists()
+    (tmp_path / "others").mkdir()
+    kept.symlink_to(tmp_path / "others")
+    with pytest.raises(FileError, match="is a link, expected a folder of its own"):
+        finetune(workspace, workspace / "labels" / "bright.parquet", "base", out=tmp_path / "run", **frozen)
+    assert not [*(tmp_path / "others").iterdir()] and not (tmp_path / "run").exists()
+    kept.unlink()
     run = finetune(workspace, workspace / "labels" / "bright.parquet", "base", out=tmp_path / "run", **frozen).run
-    assert (workspace / "content_embeddings").exists()
+    assert kept.exists()
     file.unlink()
     assert np.array_equal(told(workspace, learned)[0], before)
     with pytest.raises(CheckpointError, match=r"image\.safetensors"):
         load_task(run)
+    damaged = shutil.copytree(learned, tmp_path / "damaged") / "model.safetensors"
+    begun = ModalitiesConfig(image=image.model_copy(update={"weights": str(damaged)}))
+    make_modalities(begun, 7)
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(CheckpointError, match="is not as it was written"):
+        make_modalities(begun, 7)
