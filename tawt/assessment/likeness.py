@@ -13,25 +13,35 @@ from tawt.fidelity.suite import CEILING, SYNTHETIC
 _WITHIN, _NAMED = 0.03, 5
 _TOLD = ("prevalence", "cooccurrence", "sequence", "discriminator_boosted", "discriminator_logistic")
 """Told by their numbers, and first."""
+_TELLS = "discriminator_"
+"""How the names of models begin that learn to tell the sets apart."""
+_NO_CHANCE = 0.3
+"""AUROC beyond that of other real people: of twenty people on each side about three and a half standard errors."""
 _LIKE = ("copies",)
 """Controls that are like real records, for they are some."""
 
 
 def likeness(found: Fidelity) -> list[str]:
-    """Return what is to be said of a set: of few people not first that it is like, and who else is as like."""
+    """Return what is to be said of a set: of few people that nobody can tell, else who else is as like."""
     own, real = (found.sets[name] for name in (SYNTHETIC, CEILING))
     shown = [name for name in found.metrics if value(real.get(name)) != "-" and ":" not in name]
     near = {name: [one for one in shown if is_near(one, of.get(one), real.get(one))] for name, of in found.sets.items()}
     told = [name for name in (*_TOLD, *shown) if name in shown]
     far = [name for name in dict.fromkeys(told) if name not in near[SYNTHETIC]]
-    as_like = [_named(name, own, real) for name in _TOLD if name in near[SYNTHETIC]]
+    caught = any(name.startswith(_TELLS) for name in far)  # what one model cannot tell is no praise where another can
+    as_like = [_named(name, own, real) for name in _TOLD
+               if name in near[SYNTHETIC] and not (caught and name.startswith(_TELLS))]  # fmt: skip
     of, n = f"{len(near[SYNTHETIC])} of {len(shown)} measures", few(found.n_subjects)
-    like = f"as like the real test set as other real people are, or within {_WITHIN} of it"
     if found.n_subjects < LEAST_SUBJECTS:
-        lead = (f"Nobody can tell whether it is like real records: there are {n} people in each set, and below "
-                f"{LEAST_SUBJECTS} chance alone moves every number far. By {of} it is {like}")  # fmt: skip
-    else:
-        lead = f"As far as {of} go, of {n} people in each set, it is {like}"
+        why = f"there are {n} people in each set, and below {LEAST_SUBJECTS} chance alone moves every number far"
+        apart = [name for name in far if name.startswith(_TELLS) and _beyond(own[name], real[name])]
+        if apart:
+            names = "; ".join(_named(name, own, real) for name in apart)
+            return [f"It is not like real records: {names}. In what else it is, nobody can tell: {why}."]
+        return [f"Nobody can tell whether it is like real records: {why}. What was measured stands below, and is no "
+                "verdict."]  # fmt: skip
+    lead = (f"By {of}, of {n} people in each set, it is as like the real test set as other real people are, or within "
+            f"{_WITHIN} of it")  # fmt: skip
     said = [f"{lead}: {', '.join(as_like)}." if as_like else f"{lead}."]
     reach = [f"`{name}` {len(one)}" for name, one in near.items()
              if name not in (SYNTHETIC, CEILING, *_LIKE) and len(one) >= len(near[SYNTHETIC])]  # fmt: skip
@@ -55,6 +65,11 @@ def is_near(name: str, own: Measure | None, real: Measure | None) -> bool:
     return worse <= _WITHIN or (real.low is not None and real.high is not None and real.low <= own.value <= real.high)
 
 
+def _beyond(own: Measure, real: Measure) -> bool:
+    """Return whether a model tells a set by so much that it is no chance of few people."""
+    return own.value is not None and real.value is not None and own.value - real.value > _NO_CHANCE
+
+
 def value(one: Measure | None) -> str:
     """Return a number as a sentence tells it."""
     return "-" if one is None or one.value is None else f"{one.value:.3f}"
@@ -62,4 +77,5 @@ def value(one: Measure | None) -> str:
 
 def _named(name: str, own: Mapping[str, Measure], real: Mapping[str, Measure]) -> str:
     title = metric_of(name).title
-    return f"{title} {value(own.get(name))} (other real ones {value(real.get(name))})" if name in _TOLD else title
+    told = name in _TOLD or name.startswith(_TELLS)
+    return f"{title} {value(own.get(name))} (other real ones {value(real.get(name))})" if told else title

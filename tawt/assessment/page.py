@@ -35,6 +35,17 @@ _MADE = {"control": "control", "run": "run",
          "n_train": "people it was learned from", "n_subjects": "records", "n_events": "events", "tawt": "tawt",
          "n_rejected": "records left out", "n_dropped": "events dropped", "n_clipped": "numbers moved",
          "refused_before": "sets of the same source that a gate refused before"}  # fmt: skip
+_WHAT_GATES_ASK = """<dl class="terms">
+<dt>DCR share</dt><dd>Distance to the closest record: of the invented records, how many lie nearer to somebody they
+were learned from than to anybody else. .5 is chance.</dd>
+<dt>NNDR</dt><dd>Nearest neighbour distance ratio: how much nearer the nearest real person is than the second nearest.
+Far lower among those learned from than among others, records cling to single people.</dd>
+<dt>NNAAR</dt><dd>Nearest neighbour adversarial accuracy, how much worse: how much easier those learned from are
+mistaken for invented records than others are. 0 is not at all.</dd>
+<dt>membership</dt><dd>Of those learned from, how many an attacker finds who takes 1 in 100 others for one of them.</dd>
+<dt>attributes</dt><dd>What the nearest invented record tells of a person that nobody knew, beyond what other people
+tell.</dd>
+</dl>"""
 
 
 def page(found: Assessed, vocabulary: Vocabulary) -> str:
@@ -77,12 +88,14 @@ def _privacy(found: Assessed) -> Iterable[str]:
         "none. Controls stand beside: copies must fail.</p>"
     )
     yield _gates(said, found.privacy.controls)
+    yield _WHAT_GATES_ASK
     yield f"<p>{text(found.privacy.exact)}</p>"
     drawn = [*of_membership(found.privacy.assessments)]
     curves = {name: [*of_curve(name, curve)] for name, curve in found.privacy.curves.items()}
     drawn += [one for pictures in curves.values() for one in pictures]
     if drawn:
-        yield "<h3>Attacks, and how they grow with the number of people</h3>"
+        grow = ", and how they grow with the number of people" if any(curves.values()) else ""
+        yield f"<h3>Attacks{grow}</h3>"
         yield _pictures(drawn)
     for name in (name for name, pictures in curves.items() if not pictures):
         few_sizes = len(found.privacy.curves[name].points) < 2
@@ -109,21 +122,26 @@ def _fidelity(found: Assessed, vocabulary: Vocabulary) -> Iterable[str]:
     fidelity = found.fidelity
     legend = _legend({NAMES.get(name, name): i for name, i in series(fidelity).items()})
     yield "<h2>Is it like real records?</h2>"
+    has_lines = any(one.low is not None for of in fidelity.sets.values() for one in of.values())
     yield (
-        f"<p class='quiet'>{few(fidelity.n_subjects)} subjects of each set, held to as many real ones. Lines are "
-        "intervals of 95 %. A set that is as good as real lies where other real ones do.</p>"
+        f"<p class='quiet'>{few(fidelity.n_subjects)} subjects of each set, held to as many real ones. "
+        f"{'Lines are intervals of 95 %. ' * has_lines}A set that is as good as real lies where other real ones "
+        "do.</p>"
     )
     yield legend
     yield from (f'<figure class="whole">{one.plot.render()}</figure>' for one in ranges(fidelity))
     yield _numbers(fidelity)
     yield from (f"<p class='quiet'>{text(why)}</p>" for why in reasons(fidelity))
     yield from _utility(found, fidelity)
+    drawn = [*of_records(fidelity, vocabulary), *of_discriminators(fidelity)]
+    if not drawn:
+        return
     yield "<h3>Records</h3>"
     yield _legend(
         {NAMES.get(name, name): i for name, i in series(fidelity).items()} | {"the real test set (dashed)": 9}
     )
-    yield _pictures([*of_records(fidelity, vocabulary), *of_discriminators(fidelity)])
-    yield "<p class='quiet'>Where a line breaks, too few people stand behind it.</p>"
+    yield _pictures(drawn)
+    yield "<p class='quiet'>Where a line breaks, too few people stand behind it; what so few have is not drawn.</p>"
 
 
 def _numbers(fidelity: Fidelity) -> str:
@@ -224,7 +242,8 @@ def _legend(names: Mapping[str, int]) -> str:
 
 def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
     head = "".join(f'<th scope="col">{text(name)}</th>' for name in heads)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f'<div class="wide" tabindex="0"><table>{body}</table></div>'
 
 
 def _row(name: str, cells: Sequence[str], kind: str = "", after: str = "") -> str:

@@ -53,6 +53,8 @@ _CLOCKS: tuple[tuple[Literal["hours", "weekdays"], str, Sequence[tuple[float, st
 _ROW, _LABELS, _LETTER = 26, 320, 6
 _DIFFER = "half squared difference, variances"
 _MOST_LETTERS = 56
+_MOST_OF = 0.5
+"""Share of all that a picture of shares shows at least: a stroke or two of it say nothing."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ def _of_records(fidelity: Fidelity, vocabulary: Vocabulary) -> Iterator[Picture]
         ticks = () if shape == "events" else _HOUR_TICKS
         curves = {name: histogram(one.structure.shapes, kind, edges) for name, one in several.items()}
         curves = {TEST: histogram(real.structure.shapes, kind, edges)} | curves
-        yield Picture(_lines(title, curves, colour, Scale(edges[0], edges[-1], True, ticks), title))
+        if _can_be_read(curves):
+            yield Picture(_lines(title, curves, colour, Scale(edges[0], edges[-1], True, ticks), title))
     for what, title, ticks in _CLOCKS:
         if what in fidelity.metrics:
             curves = {TEST: of_clock(real, what)} | {name: of_clock(one, what) for name, one in several.items()}
@@ -152,7 +155,13 @@ def _of_records(fidelity: Fidelity, vocabulary: Vocabulary) -> Iterator[Picture]
             ticks = tuple((float(x), f"{y:.3g}") for x, y in zip(z, told, strict=True))
         curves = {of: histogram(sets[of].values.numbers, kind, edges) for of in (TEST, SYNTHETIC)}
         name = readable.title(kind)
-        yield Picture(_lines(f"values of {name}", curves, colour, Scale(low, high, ticks=ticks), _short(name)))
+        if _can_be_read(curves):
+            yield Picture(_lines(f"values of {name}", curves, colour, Scale(low, high, ticks=ticks), _short(name)))
+
+
+def _can_be_read(curves: Mapping[str, Line]) -> bool:
+    """Return whether the shares that may be told, of the real test set and the synthetic one, are most of all."""
+    return all(np.nansum(curves[name].y) >= _MOST_OF for name in (TEST, SYNTHETIC))
 
 
 def _types(fidelity: Fidelity) -> Sequence[int]:
@@ -209,7 +218,8 @@ def of_membership(assessments: Sequence[Assessment]) -> Iterator[Picture]:
                     height=300)  # fmt: skip
         plot.diagonal()
         for i, (members, others) in enumerate(one.scores.values()):
-            plot.line(_RATES, [float(x) for x in roc(members, others, _RATES)], i)
+            found = roc(members, others, _RATES)
+            plot.line(_RATES, [float(x) for x in np.where(found > 0, found, np.nan)], i)  # such an axis has no 0
         legend = {name: i for i, name in enumerate(one.scores)}
         yield Picture(plot, f"In {one.space}. On the dashed line an attack knows nothing.", legend)
 

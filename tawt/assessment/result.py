@@ -134,7 +134,7 @@ def _printed(table: Table, width: int) -> str:
 def reasons(fidelity: Fidelity) -> list[str]:
     """Return why numbers or intervals are missing, and of how many."""
     found = Counter(one.reason for of in fidelity.sets.values() for one in of.values() if one.reason)
-    return [f"{n:,} numbers: {why}" for why, n in found.items()]
+    return [f"{n:,} number{'s' * (n > 1)}: {why}" for why, n in found.items()]
 
 
 def _listed(names: tuple[str, ...]) -> str:

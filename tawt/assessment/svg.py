@@ -11,7 +11,7 @@ import numpy as np
 
 from tawt.errors import printable
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 24, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 24, 12, 46
 
 
 def text(words: str) -> str:
@@ -42,8 +42,12 @@ class Scale:
         if self.ticks:
             return self.ticks
         if self.log:
-            powers = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
-            return [(10.0**k, f"{10.0**k:,g}" if k < 7 else f"1e{k}") for k in powers]
+            powers = range(math.floor(math.log10(self.low)), math.floor(math.log10(self.high) + 1e-9) + 1)
+            low, high = self.low * (1 - 1e-9), self.high * (1 + 1e-9)
+            within = [[x for k in powers for m in steps if low <= (x := m * 10.0**k) <= high]
+                      for steps in ((1,), (1, 2, 5), range(1, 10))]  # fmt: skip
+            chosen = next((one for one in within if len(one) > 2), within[-1])
+            return [(x, f"{x:,g}" if x < 1e7 else f"{x:g}".replace("+0", "")) for x in chosen]
         step = 10 ** math.floor(math.log10(max(self.high - self.low, 1e-12)))
         step = next(s for s in (step / 5, step / 4, step / 2, step, 2 * step) if (self.high - self.low) / s <= 5)
         first = math.ceil(self.low / step - 1e-9)
@@ -123,7 +127,7 @@ class Plot:
         for value, name in self.x.marks:
             at = self.px(value)
             parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{bottom}"/>')
-            parts.append(f'<text x="{at:.1f}" y="{bottom + 14}" text-anchor="middle">{text(name)}</text>')
+            parts.append(f'<text x="{at:.1f}" y="{bottom + 18}" text-anchor="middle">{text(name)}</text>')
         for value, name in self.y.marks:
             at = self.py(value)
             parts.append(f'<line class="grid" x1="{self.left}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')

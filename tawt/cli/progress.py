@@ -16,6 +16,21 @@ _FIRST, _SILENCE = 10, 60
 """Seconds until the first line, and between two at most, as far as steps come."""
 
 
+def told_by_part(what: str) -> Callable[[dict[str, Any]], None]:
+    """Return what says the notes of a command, and of its parts how much is done and about how long the rest takes."""
+    began = monotonic()
+
+    def report(event: dict[str, Any]) -> None:
+        if "text" in event:
+            say(f"note: {event['text']}")
+            return
+        done, of = event["n_done"], event["n_rows"]
+        left = timedelta(seconds=round((monotonic() - began) * (of - done) / max(done, 1)))
+        say(f"  {done / of:.0%} {what}" + (f", about {left} left" if 0 < done < of else ""))
+
+    return report
+
+
 @contextmanager
 def training_progress(resume: str | None = None) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Report the events of a training run; `resume` is what goes on with it, where the run does not know all of it."""

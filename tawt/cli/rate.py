@@ -50,7 +50,8 @@ def review(
     if dry_run:
         foretell([("show", f"{counted(n, 'record')}, real ones of {split}"), ("write", result.folder)])
         return
-    say(f"written: {result.folder / PAGE}, for raters; it holds real records: let it not leave this machine")
+    shown = f"{result.folder / PAGE}, {counted(result.n, 'record')} for raters"
+    say(f"written: {shown}; it holds real records: let it not leave this machine")
     say(f"written: {result.folder / 'key.json'}, which says what is real: no rater may see it")
     next_command(follow("ratings", result.folder, "ANSWERS.json"))
 

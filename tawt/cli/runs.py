@@ -207,7 +207,10 @@ def plot(
     """
     from tawt.commands.plot import plot as run_plot
 
-    drawn = run_plot(workspace, runs, labels=labels, kind=kind, out=out, stale_ok=stale_ok, dry_run=dry_run)
+    drawn = run_plot(
+        workspace, runs, labels=labels, kind=kind, out=out, stale_ok=stale_ok, dry_run=dry_run,
+        report=lambda event: say(f"  {event['text']}"),
+    )  # fmt: skip
     if dry_run:
         foretell([("draw", path) for path in drawn])
         return

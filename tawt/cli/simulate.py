@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tawt.cli.again import follow, foretell
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, Memory, Predicates, StaleOk, Threads, Workspace
 from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say, terminal_width
+from tawt.cli.progress import told_by_part
 from tawt.cli.trained import threads_sleep_soon
 
 
@@ -63,13 +64,10 @@ def risk(
     from tawt.commands.risk import risk as run_risk
     from tawt.risks.result import RECORD
 
-    def report(event: dict[str, Any]) -> None:
-        say(f"note: {event['text']}" if "text" in event else f"  {event['n_done'] / event['n_rows']:.0%} of labels")
-
     result = run_risk(
         workspace, task, run, aces=aces, predicates=predicates, split=split, n=n, most=most, hours=hours, only=only,
         shortcuts=shortcuts, trajectories=trajectories, seed=seed, out=out, stale_ok=stale_ok, dry_run=dry_run,
-        report=report,
+        report=told_by_part("of labels"),
     )  # fmt: skip
     if dry_run:
         of = "labels of few subjects" if result.n_rows is None else counted(result.n_rows, "label")
@@ -136,13 +134,11 @@ def generate(
     threads_sleep_soon()
     from tawt.commands.generate import generate as run_generate
 
-    def report(event: dict[str, Any]) -> None:
-        say(f"note: {event['text']}" if "text" in event else f"  {event['n_done'] / event['n_rows']:.0%} drawn")
-
     result = run_generate(
         workspace, run, subjects=subjects, numbers=numbers, out=out, seed=seed, control=control,
         prior=prior, conditions=condition or (), rules=rules, most=most, threads=threads, memory_limit=memory_limit,
-        publish_anyway=publish_anyway or (), stale_ok=stale_ok, dry_run=dry_run, report=report,
+        publish_anyway=publish_anyway or (), stale_ok=stale_ok, dry_run=dry_run,
+        report=told_by_part("drawn"),
     )  # fmt: skip
     if dry_run:
         source = f"the run {run}" if run is not None else f"the control {control}"

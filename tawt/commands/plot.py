@@ -27,6 +27,7 @@ from tawt.places import refuse_links
 from tawt.runs.find import called, find_run, read_runs
 from tawt.seals import LATER
 from tawt.shell import command
+from tawt.training.folder import Report
 from tawt.training.outputs import refuse_among
 
 _MOST_LAYERS = 6
@@ -44,6 +45,7 @@ def plot(
     out: Path | None = None,
     stale_ok: bool = False,
     dry_run: bool = False,
+    report: Report | None = None,
 ) -> tuple[Path, ...]:
     """Draw runs as PNG files and return their paths.
 
@@ -61,6 +63,7 @@ def plot(
             WORKSPACE/evaluations/TASK.
         stale_ok: Draw also where the workspace's dataset is older than what it was made from.
         dry_run: Draw nothing, and return what would be drawn.
+        report: Hears `{"event": "part", "text": ...}`, what is drawn.
 
     Raises:
         CheckpointError: A run is not there, or its weights do not fit its config.
@@ -72,6 +75,7 @@ def plot(
     if not runs:
         raise ConfigError("tawt plot", "no run, expected one or more", command("plot", "RUN", workspace=workspace))
     matplotlib()
+    tell = report if report is not None else lambda event: None
     root = Path(workspace)
     read = read_runs([find_run(root, run) for run in runs])
     task = label_file(root, labels) if labels is not None else None
@@ -89,6 +93,7 @@ def plot(
     if labels is not None and dry_run:
         return (folder / f"map-{read_labels(task, kind).name}.png",) if task is not None else ()
     if labels is not None:
+        tell({"event": "part", "text": "draws the map"})
         return (draw_map(root, [run.path for run in read], labels, folder, kind),)
     figures: list[tuple[str, Callable[[Path], list[Path]]]] = []
     with_weights = [run for run in read if any(run.path.glob("*.safetensors")) or (run.path / "checkpoints").is_dir()]
@@ -103,7 +108,13 @@ def plot(
         if any(_encodings(encoder)):
             figures.append(("time", lambda at: plot_time(encoder, at, of)))
     paths = {folder / f"{name}.png": draw for name, draw in figures}
-    return (*paths,) if dry_run else tuple(made for path, draw in paths.items() for made in draw(path))
+    if dry_run:
+        return (*paths,)
+    drawn: list[Path] = []
+    for path, draw in paths.items():
+        tell({"event": "part", "text": f"draws {path.stem}"})
+        drawn += draw(path)
+    return (*drawn,)
 
 
 def plot_attention(encoder: Any, path: Path, of: str = "") -> list[Path]:

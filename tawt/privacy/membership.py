@@ -81,7 +81,8 @@ def membership(members: Floats, others: Floats, n_draws: int = N_DRAWS, seed: in
         name = "auc" if name == AUROC.name else name
         rate = RATES.get(name)
         if rate is not None and m * rate < 1 - 1e-9:
-            found[name] = missing(f"{round(1 / rate):,} others are the fewest of whom {100 * rate:g} % are somebody", m)
+            why = f"of fewer than {round(1 / rate):,} others {100 * rate:g} % is less than one person"
+            found[name] = missing(why, m)
             continue
         assert one.value is not None
         found[name] = Found(one.value, one.low, one.high, n, None if rate is None else round(one.value * n))

@@ -179,7 +179,8 @@ def _gates(one: Assessment, is_first: bool, is_named: bool) -> Iterable[Gate]:
         return
     for name, found in ((NEAR_COPIES, one.copies), (REAL_PEOPLE, one.real)):
         yield gate_of_copies(name, found.get("difference", missing("what came when is not known")), n)
-    reason = "nothing is asked that is not known" if one.sizes["reference"] else _REFERENCE
+    left = "there are too few people, or nothing to ask of them that an attacker would not know already"
+    reason = left if one.sizes["reference"] else _REFERENCE
     for gain in one.attributes:
         yield gate(f"{ATTRIBUTES_GATE} {gain.k}", gain.gain, GAIN, 0, gain.gain.n)
     if not one.attributes:

@@ -59,6 +59,20 @@ def test_a_short_training_says_every_step(capsys: pytest.CaptureFixture[str]) ->
     assert len(capsys.readouterr().err.splitlines()) == 3
 
 
+def test_what_works_through_parts_says_how_long_the_rest_takes(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what the parts before took; nothing of the last one, or before there is any."""
+    now = 100.0
+    monkeypatch.setattr(progress, "monotonic", lambda: now)
+    report = progress.told_by_part("of labels")
+    report({"event": "note", "text": "few people"})
+    for now, done in ((100.0, 0), (130.0, 10), (190.0, 30), (220.0, 40)):  # noqa: B007
+        report({"event": "part", "n_done": done, "n_rows": 40})
+    assert capsys.readouterr().err.splitlines() == [
+        "note: few people", "  0% of labels", "  25% of labels, about 0:01:30 left", "  75% of labels, about 0:00:30 left",
+        "  100% of labels",
+    ]  # fmt: skip
+
+
 def test_a_training_says_its_validations_notes_and_end(capsys: pytest.CaptureFixture[str]) -> None:
     """Each is one line; a run that was stopped names the command that goes on with it."""
     with progress.training_progress() as report:

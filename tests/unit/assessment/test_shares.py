@@ -10,8 +10,9 @@ import pytest
 
 from tawt.assessment.attacks import gates, seen, sizes_to
 from tawt.assessment.likeness import is_near
+from tawt.assessment.pictures import _can_be_read
 from tawt.assessment.result import Assessed
-from tawt.assessment.shares import edges_of, histogram, of_clock, prevalence, recurrence, roc, scores_shown
+from tawt.assessment.shares import Line, edges_of, histogram, of_clock, prevalence, recurrence, roc, scores_shown
 from tawt.assessment.sides import Sides
 from tawt.assessment.spaces import as_split
 from tawt.assessment.svg import Plot, Scale, reach, text
@@ -19,6 +20,7 @@ from tawt.dataset.records import OfSplit
 from tawt.fidelity.distributions import Distributions
 from tawt.fidelity.groups import Measure
 from tawt.fidelity.portrait import portrait_of
+from tawt.fidelity.suite import CEILING, SYNTHETIC, TEST
 from tawt.fidelity.temporal import WINDOWS
 from tawt.privacy.suite import assess
 from tawt.privacy.verdict import verdict
@@ -213,3 +215,18 @@ def test_a_safe_set_passes_and_copies_fail():
     assert not any(one.refuses for one in said["fresh"].values())
     assert said["copied"]["membership by distance"].refuses and said["copied"]["near copies"].refuses
     assert sizes_to(1300) == [81, 162, 325, 650, 1300] and sizes_to(20) == [20] and sizes_to(0) == []
+
+
+def test_an_axis_of_less_than_two_powers_of_ten_has_ticks_too():
+    """At 1, 2 and 5, or at each digit; of many powers at these alone."""
+    assert [name for _, name in Scale(0.001, 1, True).marks] == ["0.001", "0.01", "0.1", "1"]
+    assert [name for _, name in Scale(0.08, 1, True).marks] == ["0.1", "0.2", "0.5", "1"]
+    assert [name for _, name in Scale(0.42, 1, True).marks][:2] == ["0.5", "0.6"]
+    assert [x for x, _ in Scale(1, 1e9, True).marks][-1] == 1e9
+
+
+def test_a_picture_of_a_few_strokes_is_not_drawn():
+    """Where what may be told is less than half of all, of the real ones or of the set, there is none."""
+    whole, strokes = Line(np.arange(4.0), np.full(4, 0.25)), Line(np.arange(4.0), np.array([0.2, 0.2, np.nan, 0]))
+    for real, own, shown in ((whole, whole, True), (whole, strokes, False), (strokes, whole, False)):
+        assert _can_be_read({TEST: real, SYNTHETIC: own, CEILING: strokes}) == shown

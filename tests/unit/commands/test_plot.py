@@ -50,8 +50,10 @@ def test_a_run_gets_its_pictures(make_run, workspace, metrics_line, drawn):
     ]
     make_run("a", ALL, "model.time=[time2vec,sinusoidal,delta]", "model.decay.learned=true", metrics=lines)
     make_run("b", metrics=lines)
-    paths = plot(workspace, ["a", "b"])
+    heard = []
+    paths = plot(workspace, ["a", "b"], report=heard.append)
     assert [p.name for p in paths] == ["losses.png", "attention.png", "time.png"]
+    assert [one["text"] for one in heard] == ["draws losses", "draws attention", "draws time"]
     assert all(p.parent == workspace / "runs" / "a" / "plots" and p.read_bytes()[:4] == b"\x89PNG" for p in paths)
     assert [a.get_title() for a in drawn["losses.png"].axes] == ["weighted sum", "value", "status, weight 0.2"]
     low, high = drawn["losses.png"].axes[1].get_ylim()

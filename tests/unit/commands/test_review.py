@@ -224,3 +224,8 @@ def test_what_cannot_be_shown_is_told(made: Path, invented: Path, hospital: Hosp
             package.review(folder, work, out=tmp_path / "r", n=N, split="train")
     ended = tawt("review", invented, "-w", work, "--out", tmp_path / "r", "--n", N, "--split", "train", "--dry-run")
     assert ended.code == 0 and not (tmp_path / "r").exists(), ended.err
+    ended = tawt("review", invented, "-w", work, "--out", tmp_path / "r", "--n", 5, "--split", "train")
+    assert (
+        ended.code == 0
+        and f"page.html, {(tmp_path / 'r' / 'page.html').read_text().count('<article ')} records" in ended.err
+    )

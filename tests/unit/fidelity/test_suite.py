@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tawt.assessment.likeness import likeness
 from tawt.assessment.result import Assessed
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import OF_TRIPLETS
 from tawt.errors import TawtError
 from tawt.fidelity import values
 from tawt.fidelity.distances import surroundings
+from tawt.fidelity.groups import Measure
 from tawt.fidelity.metrics import metric_of
 from tawt.fidelity.portrait import some_of
 from tawt.fidelity.suite import Task, judge
@@ -163,7 +166,7 @@ def test_another_hour_of_the_day_is_told(faulty):
     shifted = replace(faulty, sets={"synthetic": faulty.sets["shifted"], "real": faulty.sets["real"]})
     said = Assessed("x", {}, {}, "", fidelity=shifted).verdict[-2:]
     n = len([name for name in faulty.metrics if faulty.sets["real"][name].value is not None])
-    assert f"As far as {n - 2} of {n} measures go, of {N_FAULTY} people in each set" in said[0]
+    assert f"By {n - 2} of {n} measures, of {N_FAULTY} people in each set" in said[0]
     assert said[1] == "It is farther in hour of day, total variation; day of week, total variation."
     real = toy.mixed(60, 1)
     for calendar, names in (("kept", {"hours", "weekdays"}), ("shifted", {"hours"}), ("none", set())):
@@ -225,22 +228,38 @@ def test_a_set_of_nothing_is_told_from_one_of_something():
         assert turned.sets["synthetic"]["new_types"].value > 0.5 and "not defined" in turned.text()
 
 
-@pytest.mark.parametrize(("n", "lead"), [(24, "Nobody can tell whether it is like"), (120, "As far as")])
+@pytest.mark.parametrize(("n", "lead"), [(24, "Nobody can tell whether it is like"), (120, "By ")])
 def test_the_verdict_says_of_how_many_people_and_who_else_is_as_like(n, lead):
-    """Marginals reach as much as themselves; what is far is in no sentence of likeness, nor are trees that cannot split."""
+    """Marginals reach as much as themselves; what is far is in no sentence of likeness, nor is a model that cannot tell where
+    another can. Of few people it says that nobody can tell, and nothing that speaks for or against."""
     test, real, other = (toy.oracle(n, seed).records for seed in (1, 2, 3))
     bad = toy.indep(toy.oracle(n, 4), 5).records
     found = judge(bad, test, real, {"copies": other, "marginals": bad}, n_types=toy.N_TYPES)
-    first, controls, far = Assessed("x", {}, {}, "", fidelity=found).verdict[-3:]
-    assert first.startswith(lead) and f"{n} people in each set" in first
-    assert "sequence R2" not in first and far.startswith("It is farther in") and "sequence R2 " in far
-    assert "`marginals`" in controls and "`copies`" not in controls
+    said = Assessed("x", {}, {}, "", fidelity=found).verdict[1:]
+    assert said[0].startswith(lead) and f"{n} people in each set" in said[0]
+    first, controls, far = said if n > 24 else (said[0], "", "")
+    assert "sequence R2" not in first and "AUROC" not in first and len(said) == (1 if n == 24 else 3)
     boosted = {name: of["discriminator_boosted"] for name, of in found.sets.items()}
     if n == 24:
         assert {one.value for one in boosted.values()} == {None} and "boosted" not in first + far
         assert "boosted`: cannot tell" in found.text() and "boosted" not in found.scores
     else:
         assert all(one.value is not None for one in boosted.values()) and "boosted" in far
+        assert far.startswith("It is farther in") and "sequence R2 " in far
+        assert "`marginals`" in controls and "`copies`" not in controls
+
+
+def test_of_few_people_what_is_no_chance_is_said_first():
+    """Two dozen records that any model tells from real ones are not like them, however few they are."""
+    real = {"discriminator_logistic": Measure(0.5), "sequence": Measure(0.8)}
+    for auroc, first in (
+        (0.99, "It is not like real records: discriminator AUROC, logistic 0.990"),
+        (0.75, "Nobody can"),
+    ):
+        own = {"discriminator_logistic": Measure(auroc), "sequence": Measure(0.79)}
+        found = SimpleNamespace(sets={"synthetic": own, "real": real}, metrics=[*real], n_subjects=24)
+        (said,) = likeness(found)
+        assert said.startswith(first) and "24 people in each set" in said and "sequence" not in said
 
 
 def test_any_scores_can_tell_sets_apart():
