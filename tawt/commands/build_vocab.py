@@ -14,6 +14,7 @@ from tawt.contracts.layers import VOCABULARY_STAGES
 from tawt.database.connect import Limits
 from tawt.dataset.vocabulary import read_vocabulary
 from tawt.errors import ConfigError, DatasetError, StaleError, nearest
+from tawt.modalities.contents import drop_left
 from tawt.pipeline.fingerprint import keys_of
 from tawt.pipeline.holding import hold as hold_workspace
 from tawt.pipeline.keys import Now
@@ -93,7 +94,10 @@ def build_vocab(
             else ("--extend", *(() if extend is True else (str(extend),)))
         )
         asked, looked = Asked("build-vocab", words, settings), {one.stage.name: one.manifest for one in there}
-        return make(opened, graph, chosen, limits, forced, dry_run, report, asked, there=looked, now=now)
+        made = make(opened, graph, chosen, limits, forced, dry_run, report, asked, there=looked, now=now)
+        if not dry_run:
+            drop_left(root)
+        return made
 
 
 def _hold_taken_over(workspace: Workspace, needs: Sequence[Standing], now: Now) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tawt.arrays import Bools, Ints
 from tawt.contracts.contract import own_contract
 from tawt.contracts.workspace import home_of
 from tawt.errors import DatasetError, FileError
-from tawt.files import digest
+from tawt.files import alone, digest
 from tawt.readers import hold_seal, read_parquet, reading
 from tawt.seals import BLANK, fill
 from tawt.shell import command
@@ -169,6 +169,23 @@ def drop_embeddings(workspace: Path, kept: Container[str]) -> None:
             keys = [""]
         if not all(key in kept for key in keys):
             path.unlink(missing_ok=True)
+    for path in (workspace / EMBEDDED).glob("*/.*.parquet.tmp"):  # of who was killed: nobody would write it again
+        with suppress(BlockingIOError), alone(path):
+            path.unlink(missing_ok=True)
+
+
+def drop_left(workspace: Path) -> None:
+    """Remove what `drop_embeddings` does, of contents that no event has: who was at work as one left may have kept it.
+
+    Raises:
+        DatasetError: The events that have a content cannot be read.
+    """
+    if not (workspace / EMBEDDED).exists():
+        return
+    index, kept = workspace / EVENTS / INDEX, set()
+    if index.exists():
+        kept = {*read_parquet(index, ["sha256"], _again(workspace), DatasetError)["sha256"].to_pylist()}
+    drop_embeddings(workspace, kept)
 
 
 def content_hash(array: NDArray[Any]) -> str:

@@ -121,5 +121,7 @@ def _read(path: Path, d_embedding: int) -> tuple[list[str], NDArray[np.float32]]
     hold_seal(path, always=True)
     if table.schema.types != [pa.string(), pa.list_(pa.float32(), d_embedding)]:
         raise FileError(str(path), "has other columns, expected a file of embeddings")
-    flat = table["embedding"].combine_chunks().flatten().to_numpy()
+    flat = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    if len(flat) != len(table) * d_embedding or not np.isfinite(flat).all():
+        raise FileError(str(path), "holds what is no embedding, expected numbers for each content")
     return table["sha256"].to_pylist(), flat.reshape(-1, d_embedding)

@@ -208,6 +208,12 @@ def test_an_image_that_changed_is_read_again(hospital, tmp_path: Path) -> None:
     assert len({*before, *after}) == 3 and len(after) == 2
     assert [one.stem for one in embedded.iterdir()] == [*{*before} & {*after}], "of an image that is gone all is gone"
     somebodys.rmdir()
+    left = [embedded / ".killed.parquet.tmp", embedded / "late.parquet"]
+    write_parquet(left[1], pa.table({"sha256": [*{*before} - {*after}]}))
+    left[0].write_bytes(b"PAR1")
+    tawt.build_vocab(workspace=workspace, dry_run=True, **LIMITS)
+    assert all(path.exists() for path in left)
+    assert made(raw, workspace)[0] == {} and not any(path.exists() for path in left), "so is what was kept since"
     (raw / "images" / "colour.png").unlink()
     made(raw, workspace)
     assert ledger_of(workspace, "event_parts.images")["path:not_there"] == 1 and len(opened(workspace).sha256) == 1

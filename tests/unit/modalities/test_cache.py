@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from tawt.config.modalities import CnnConfig, ImageConfig, ModalitiesConfig
 from tawt.errors import CheckpointError
+from tawt.files import write_parquet
 from tawt.modalities.contents import content_hash
 from tawt.modalities.encoders import cache
 from tawt.modalities.encoders.cache import encode_once
@@ -91,6 +94,19 @@ def test_a_damaged_file_is_not_believed(encoder, tmp_path: Path, damage: str) ->
     again = encode_once(encoder, keys, arrays.__getitem__, tmp_path)
     assert (again.n_encoded, again.n_broken) == (4, 1) and np.array_equal(again.embeddings, first.embeddings)
     assert encode_once(encoder, keys, arrays.__getitem__, tmp_path).n_broken == 0
+
+
+@pytest.mark.parametrize("held", [[float("nan")] * 5, None])
+def test_what_is_no_embedding_is_not_believed(encoder, tmp_path: Path, held: list[float] | None) -> None:
+    """A file of the right seal, too: numbers that are none, and rows without any."""
+    keys, arrays = contents(4)
+    first = encode_once(encoder, keys, arrays.__getitem__, tmp_path)
+    (file,) = tmp_path.rglob("*.parquet")
+    rows = pq.read_table(file)
+    column = pa.array([held, *rows["embedding"].to_pylist()[1:]], pa.list_(pa.float32(), 5))
+    write_parquet(file, rows.set_column(1, "embedding", column))
+    again = encode_once(encoder, keys, arrays.__getitem__, tmp_path)
+    assert (again.n_encoded, again.n_broken) == (4, 1) and np.array_equal(again.embeddings, first.embeddings)
 
 
 def test_a_killed_run_keeps_what_it_had_encoded(encoder, encoded, tmp_path: Path, monkeypatch) -> None:
