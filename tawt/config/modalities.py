@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from tawt.config.base import Conflict, Section
 from tawt.config.model import LEAST_HOURS, MOST_HOURS
 
+HASH = r"^([0-9a-f]{64})?$"
+
 
 class CnnConfig(Section):
     """A residual network of convolutions; each stage has half the resolution of the one before, and twice the width."""
@@ -60,6 +62,8 @@ class ImageConfig(Section):
     """`cnn` and `vit`: a safetensors file of weights to start from, of one that was trained before, or of a run."""
     frozen: bool = False
     """Whether the encoder learns nothing: each image is encoded once, and what comes out is kept."""
+    sha256: str = Field("", pattern=HASH)
+    """Of the weights of a frozen encoder, as a run began; the run writes it, and takes no others."""
 
     @model_validator(mode="after")
     def _fits(self) -> ImageConfig:
@@ -93,6 +97,8 @@ class WaveformConfig(Section):
     """A safetensors file of weights to start from, of one that was trained before, or of a run."""
     frozen: bool = False
     """Whether the encoder learns nothing: each waveform is encoded once, and what comes out is kept."""
+    sha256: str = Field("", pattern=HASH)
+    """Of the weights of a frozen encoder, as a run began; the run writes it, and takes no others."""
 
 
 Fusion = Literal["token", "concat", "attention", "gate", "late", "alone"]

@@ -14,6 +14,7 @@ from tawt.dataset.reader import open_dataset
 from tawt.files import write_hashes
 from tawt.heads.lora import merged
 from tawt.heads.targets import Task
+from tawt.modalities.encoders.made import with_hashes
 from tawt.pipeline.fresh import hold_fresh
 from tawt.runs.card import CARD, was_edited, write_card
 from tawt.runs.load import Saved, same_vocabulary, start_from
@@ -104,7 +105,8 @@ def train(wanted: Wanted, world: World, tell: Report) -> TrainingResult:
         TrainingError: A loss or gradient is not finite, or memory ran out.
         KeyboardInterrupt: The run was stopped; it can be resumed.
     """
-    run, workspace, tree, start = wanted.run, wanted.workspace, wanted.config, wanted.start
+    run, workspace, start = wanted.run, wanted.workspace, wanted.start
+    tree = wanted.config.model_copy(update={"modalities": with_hashes(wanted.config.modalities)})
 
     def note(text: str) -> None:
         tell({"event": "note", "text": text})

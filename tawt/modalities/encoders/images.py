@@ -14,7 +14,7 @@ from tawt.arrays import Floats, Words
 from tawt.chance import draw, uniform
 from tawt.config.modalities import ImageConfig
 from tawt.modalities.encoders.convolutions import ConvolutionalNet
-from tawt.modalities.encoders.modality import Modality
+from tawt.modalities.encoders.modality import OF_WEIGHTS, Modality
 from tawt.modalities.encoders.patches import PatchTransformer
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -54,7 +54,7 @@ class Image(Modality):
 
     def says(self) -> dict[str, Any]:
         """Return the config, but for what is no matter once it is trained."""
-        return self.config.model_dump(mode="json", exclude={"augment", "weights", "frozen"})
+        return self.config.model_dump(mode="json", exclude={"augment", *OF_WEIGHTS})
 
 
 def as_float(array: NDArray[Any]) -> Tensor:

@@ -16,7 +16,7 @@ from tawt.modalities.encoders.images import Image
 from tawt.modalities.encoders.modality import Modality
 from tawt.modalities.encoders.waveform import Waveform
 from tawt.readers import reading
-from tawt.seals import LIST, hold
+from tawt.seals import LIST, hold, sha256_file
 
 KINDS: dict[str, type[Modality]] = {"image": Image, "waveform": Waveform}
 """Modalities, by their section of the config."""
@@ -48,7 +48,31 @@ def make_modalities(config: ModalitiesConfig, seed: int, begins: bool = True) ->
     return tuple(made)
 
 
+def with_hashes(config: ModalitiesConfig) -> ModalitiesConfig:
+    """Return a config that says which weights its frozen encoders have: a run keeps none of them, and is held to it."""
+    changes = {}
+    for name in KINDS:
+        part = getattr(config, name)
+        file = None if part is None or not part.frozen or part.sha256 else _file(part)
+        if file is not None and file.is_file():
+            changes[name] = part.model_copy(update={"sha256": sha256_file(file)})
+    return config.model_copy(update=changes)
+
+
+def _file(config: ImageConfig | WaveformConfig) -> Path | None:
+    """Return the file of weights that a config names; None where it names none."""
+    if isinstance(config, ImageConfig) and config.checkpoint:
+        return Path(config.checkpoint).expanduser() / "model.safetensors"
+    return Path(config.weights).expanduser() if config.weights else None
+
+
 def _made(config: ImageConfig | WaveformConfig, begins: bool) -> Modality:
+    file = _file(config)
+    if config.frozen and config.sha256 and file is not None and file.is_file() and sha256_file(file) != config.sha256:
+        raise CheckpointError(
+            str(file), f"has other weights than the run began with ({config.sha256[:12]}), expected those of its "
+            "frozen encoder", "put them back; or train the run again",
+        )  # fmt: skip
     if isinstance(config, ImageConfig) and config.encoder == "checkpoint":
         return VisionCheckpoint(config)
     modality = Image(config) if isinstance(config, ImageConfig) else Waveform(config)

@@ -23,6 +23,9 @@ from torch import Tensor, nn
 
 from tawt.arrays import Words
 
+OF_WEIGHTS = ("weights", "frozen", "sha256")
+"""Keys of a config that say where weights come from and what becomes of them, and nothing of what is encoded."""
+
 
 class Modality(nn.Module):
     """A kind of content, and its encoder.

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from tawt.config.modalities import WaveformConfig
 from tawt.modalities.encoders.convolutions import ConvolutionalNet
-from tawt.modalities.encoders.modality import Modality
+from tawt.modalities.encoders.modality import OF_WEIGHTS, Modality
 
 KERNEL, STRIDE = 7, 4
 
@@ -43,5 +43,5 @@ class Waveform(Modality):
         return self.net(inputs)
 
     def says(self) -> dict[str, Any]:
-        """Return the config."""
-        return self.config.model_dump(mode="json")
+        """Return the config, but for what is no matter once it is trained."""
+        return self.config.model_dump(mode="json", exclude={*OF_WEIGHTS})

@@ -203,6 +203,10 @@ def test_weights_of_a_file_begin_a_run_that_reads_them_no_more(seen, tmp_path):
     kept.unlink()
     run = finetune(workspace, workspace / "labels" / "bright.parquet", "base", out=tmp_path / "run", **frozen).run
     assert kept.exists()
+    load_task(run)
+    save_weights(make_modalities(ModalitiesConfig(image=image), 8)[0], file)
+    with pytest.raises(CheckpointError, match="has other weights than the run began with"):
+        load_task(run)
     file.unlink()
     assert np.array_equal(told(workspace, learned)[0], before)
     with pytest.raises(CheckpointError, match=r"image\.safetensors"):
