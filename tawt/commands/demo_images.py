@@ -34,7 +34,7 @@ from tawt.places import real
 
 PIPELINE, TASK = "demo_images", "in_hospital_mortality_24h"
 LOOKS: dict[str, tuple[Fusion | None, str]] = {
-    "both": ("late", "record and images"), "record": (None, "record"), "image": ("alone", "images"),
+    "both": ("gate", "record and images"), "record": (None, "record"), "image": ("alone", "images"),
 }  # fmt: skip
 """What a run looks at -> how contents join, and what a table calls it; with the first one others are compared."""
 STEPS = (
@@ -44,10 +44,12 @@ STEPS = (
 """Of pretraining: of a day's record little is to be learned, and each value is read out by its data_type."""
 TAUGHT = ("augment.variable_dropout=0", "augment.event_dropout=0", "train.warmup_steps=9", "train.patience=0")
 """Of each run: what tells the risk is measured once, and a network of images that begins at nothing takes its time."""
-PICTURES = ("modalities.image.size=32", "modalities.fusion.dropout=0.1")
-OF_IMAGES, EPOCHS_OF_IMAGES = ("train.lr=2e-3", "train.warmup_steps=20"), 10.0
+PICTURES = ("modalities.image.size=32", "modalities.image.augment=0.1", "modalities.fusion.dropout=0.1")
+OF_IMAGES = ("train.lr=2e-3", "train.warmup_steps=60", "batching.tokens_per_batch=1024")
 """Of the run that looks at images alone; the encoder that it learned is that of the run that looks at both."""
-EPOCHS = 4.0
+OF_BOTH = ("train.lr=3e-3", "train.warmup_steps=20")
+"""Of the run that looks at both, where what joins them begins at nothing."""
+EPOCHS = {"image": 6.0, "record": 4.0, "both": 12.0}
 
 
 @dataclass(frozen=True)
@@ -142,15 +144,13 @@ def demo_images(
         run = root / "runs" / RUN
         pretrain(root, CONFIG, device=device, out=run, settings=(*STEPS, *settings), report=train_report)
         taught = real(root / "runs" / name_of("image")) / "model.safetensors"
-        more: dict[str, tuple[str, ...]] = {
-            "image": (*PICTURES, *OF_IMAGES), "record": (),
-            "both": (*PICTURES, f"modalities.image.weights={json.dumps(str(taught))}", "modalities.image.frozen=true"),
-        }  # fmt: skip
+        still = (f"modalities.image.weights={json.dumps(str(taught))}", "modalities.image.frozen=true")
+        more = {"image": (*PICTURES, *OF_IMAGES), "record": (), "both": (*PICTURES, *OF_BOTH, *still)}
         for looks, own in more.items():
             fusion, told = LOOKS[looks]
             train_report({"event": "note", "text": f"{name_of(looks)} learns {TASK} from the {told}"})
             finetune(
-                root, TASK, run, mode="head", fusion=fusion, epochs=EPOCHS_OF_IMAGES if looks == "image" else EPOCHS,
+                root, TASK, run, mode="head", fusion=fusion, epochs=EPOCHS[looks],
                 device=device, settings=(*TAUGHT, *own, *settings), out=root / "runs" / name_of(looks),
                 report=train_report,
             )  # fmt: skip

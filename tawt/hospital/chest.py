@@ -31,12 +31,12 @@ def picture(severity: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     air *= 1 - 0.9 * _inside(x, y, 0.12, 0.32, 0.3, 0.3)  # the heart
     side = rng.choice((-1, 1))
     place = side * 0.45 + rng.uniform(-0.05, 0.05), rng.uniform(-0.32, 0.1)
-    radius, opacity = 0.2 + 0.03 * shown, 0.45 + 0.17 * shown
+    radius, opacity = 0.2 + 0.05 * shown, 0.5 + 0.19 * shown
     patch = opacity * np.exp(-((x - place[0]) ** 2 + (y - place[1]) ** 2) / (2 * radius**2))
     ribs = 0.12 * np.maximum(0, np.cos(2 * np.pi * (2.6 * y + 0.8 * np.abs(x) + rng.uniform(0, 1))))
     grey = BODY + (LUNG - BODY) * air * (1 - patch) * (1 - ribs)
     grey *= 1 - 0.75 * (1 - _inside(x, y, 0, 0.1, 0.95, 1.3))  # beside the body
-    grey = grey * rng.uniform(0.92, 1.08) + rng.uniform(-20, 20) + _NOISE * rng.standard_normal(grey.shape)
+    grey = grey * rng.uniform(0.95, 1.05) + rng.uniform(-8, 8) + _NOISE * rng.standard_normal(grey.shape)
     return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
 
 
