@@ -6,10 +6,10 @@ Everybody has one admission, which lasts longer than a day. A first blood gas te
 the AUC that nobody can beat. All else that is measured says nothing.
 
 Of some there is no picture by then, of some there are several. Some pictures are taken, or can be read, after 24 hours
-alone: these show who dies, so that who sees them answers better than can be. Two files are broken; whose they are has
-others.
+alone: these show who dies, so that who sees them answers better than can be. Two files, of two people, are broken; both
+people have others.
 
-`HospitalSummary.truth` holds, of each subject, `subject_id`, `u`, `v`, `n_images` that could be read at 24 hours, the
+`HospitalSummary.truth` holds, of each subject, `subject_id`, `u`, `v`, `n_images` by 24 hours, broken ones too, the
 best answers of who looks at `both`, the `record` or the `image`, and `died` (0 or 1). The raw folder has none of it.
 """
 
@@ -137,7 +137,10 @@ def _images(
     ready = np.concatenate([time[: len(in_time)] + rng.integers(20, 120, len(in_time)),
                             np.maximum(taken, at) + rng.integers(20, 120, len(late))])  # fmt: skip
     severity = np.concatenate([v[in_time], np.where(stays.died[late], MOST, -MOST)])
-    broken = rng.choice(np.flatnonzero(n_images[in_time] > 1), N_BROKEN, replace=False)
+    several = np.flatnonzero(n_images[in_time] > 1)
+    broken = rng.choice(several, N_BROKEN, replace=False)
+    while len(np.unique(in_time[broken])) < N_BROKEN:  # both of one person, of whom no other may be left
+        broken = rng.choice(several, N_BROKEN, replace=False)
     rows = []
     for i, (whose, shown) in enumerate(zip(subject.tolist(), severity.tolist(), strict=True)):
         file = png(picture(shown, rng))

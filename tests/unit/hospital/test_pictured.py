@@ -170,3 +170,11 @@ def test_too_few_subjects_of_pictures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--seed"):
         write_pictured(tmp_path / "x", seed=-1)
     assert not (tmp_path / "x").exists()
+
+
+def test_the_broken_files_are_of_two_people(tmp_path: Path) -> None:
+    """Of few, both of one person's images were drawn once in forty hospitals, whose image then counted and was not there."""
+    truth = {one["subject_id"]: one for one in write_pictured(tmp_path, n_subjects=100, seed=5).truth}
+    pictures = (tmp_path / "images").rglob("*.png")
+    broken = [int(path.name.split("_")[0]) for path in pictures if path.read_bytes()[-8:-4] != b"IEND"]
+    assert len(set(broken)) == N_BROKEN and all(truth[one]["n_images"] > 1 for one in broken)
