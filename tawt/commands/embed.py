@@ -155,8 +155,6 @@ def embed(
     stale = hold_fresh(place, stale_ok, note, asked_in)
     made = load_embedding(folder, dataset.vocabulary, workspace, pooling, device)
     weights, config = made.loaded.weights, made.loaded.config
-    if weights.parent != folder:
-        note(f"{folder} has no final weights: those of its newest checkpoint are used, {weights.parent.name}")
     times = read_times(asked_in) if asked_in is not None else None
     task = times.name if times is not None else "per-event" if per == "event" else None
     path = Path(out) if out is not None else usual_file(workspace, folder, task)

@@ -18,7 +18,7 @@ from tawt.config.latent import KL
 from tawt.config.next_event import NEXT
 from tawt.config.objective import ObjectiveConfig
 from tawt.errors import nearest
-from tawt.objectives.parts import MASKED, PARTS, weights
+from tawt.objectives.parts import MASKED, PAIRED, PARTS, weights
 from tawt.runs.find import RunFolder, flat
 
 ERRORS = {
@@ -81,8 +81,11 @@ def test_a_run_knows_the_weights_of_its_parts() -> None:
         "forecast": {"weight": 3.0, "presence_weight": 0.1}, "contrastive": {"weight": 0.7},
     })  # fmt: skip
     run = RunFolder(Path("r"), "r", flat({"objective": config.model_dump(mode="json")}), ())
-    others = [part for part in PARTS if part not in ("label", KL, *NEXT)]
+    others = [part for part in PARTS if part not in ("label", PAIRED, KL, *NEXT)]
     assert {part: run.weight(part) for part in others} == pytest.approx(weights(config))
+    paired = ObjectiveConfig.model_validate({"masked": {"weight": 0}, "paired": {"weight": 0.3}})
+    run = RunFolder(Path("r"), "r", flat({"objective": paired.model_dump(mode="json")}), ())
+    assert {PAIRED: run.weight(PAIRED)} == weights(paired) == {PAIRED: 0.3}
     latent = {"encoder": "pretrain_small", "beta": 3.0}
     config = ObjectiveConfig.model_validate({
         "masked": {"weight": 0}, "next": {"weight": 2.0, "gap_weight": 0.5}, "latent": latent,

@@ -14,7 +14,7 @@ import pytest
 import tawt.commands.sweep as module
 from tawt.commands.sweep import sweep
 from tawt.config.load import dump
-from tawt.errors import CheckpointError, ConfigError, DatasetError, FileError, RoomError, TrainingError
+from tawt.errors import CheckpointError, ConfigError, FileError, RoomError, TrainingError
 from tawt.files import write_hashes, write_sealed
 from tawt.seals import changed_files
 from tawt.training.checkpoint import CheckpointState
@@ -403,7 +403,7 @@ def test_a_sweep_is_not_written_through_a_link(tmp_path, file, trained):
 def test_a_sweep_without_a_dataset_makes_nothing(tmp_path, dry_run) -> None:
     """In a folder that is no workspace a sweep ends with one error, before a run or a folder is begun."""
     (tmp_path / "s.yaml").write_text(YAML)
-    with pytest.raises(DatasetError):
+    with pytest.raises(ConfigError, match="is no folder, expected a workspace"):
         sweep(tmp_path / "nowhere", tmp_path / "s.yaml", device="cpu", dry_run=dry_run)
     assert not (tmp_path / "nowhere").exists()
 
