@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tawt.contracts.account import Account
+from tawt.contracts.cells import few
 from tawt.errors import SourceError, StageError
 from tawt.modalities.contents import content_hash, map_arrays, writing_arrays
 from tawt.modalities.decode import MODALITIES, as_content, is_called, opened
@@ -64,7 +65,7 @@ def run_contents(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         "n_contents": len({sha256 for _, sha256, _ in rows if sha256 is not None}), "n_other_name": n_other,
         "formats": dict(sorted(kinds.items())),
     }  # fmt: skip
-    notes = [f"{n_other:,} records name a file that is of another format than its name says: it was read as what it is"]
+    notes = [f"{few(n_other)} records name a file of another format than its name says: it was read as what it is"]
     return StageResult((Account.of_rows(IMAGES, len(rows)),), facts, tuple(notes if n_other else ()))
 
 

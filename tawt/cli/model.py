@@ -62,7 +62,7 @@ def pretrain(
     if config is None:
         config = "pretrain_small"
         if resume and out is None and (out := to_go_on_with(workspace, config)) is not None:
-            say(f"note: goes on with {out}, the only run here that was broken off")
+            say(f"note: goes on with {shell_line(str(out))}, the only run here that was broken off")
         if resume and out is not None and (out / "config.yaml").is_file():
             config = str(out / "config.yaml")
     with training_progress(again("--resume")) as report:

@@ -38,7 +38,7 @@ LOOKS: dict[str, tuple[Fusion | None, str]] = {
 }  # fmt: skip
 """What a run looks at -> how contents join, and what a table calls it; with the first one others are compared."""
 STEPS = (
-    "train.max_steps=60", "train.warmup_steps=6", "train.validate_every=60", "train.checkpoint_every=60",
+    "train.max_steps=200", "train.warmup_steps=20", "train.validate_every=200", "train.checkpoint_every=200",
     "model.pooling=per_type", "model.readout.n_queries=1", "model.readout.d_type=8",
 )  # fmt: skip
 """Of pretraining: of a day's record little is to be learned, and each value is read out by its data_type."""

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
 from tawt.config.latent import LatentConfig
+from tawt.config.modalities import ModalitiesConfig
 from tawt.config.train import PretrainConfig
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.dataset import SPLITS, VOCABULARY
@@ -30,6 +31,7 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import CheckpointError, ConfigError
 from tawt.files import write_hashes, write_json, write_parquet, write_text
 from tawt.machine import version_of
+from tawt.modalities.encoders.made import KINDS
 from tawt.models.encoder import Encoder
 from tawt.models.readout import readout_types
 from tawt.readers import read_text
@@ -154,7 +156,8 @@ class TawtModel(nn.Module):
                 records that have them.
 
         Raises:
-            ConfigError: The folder is a run's, or the model has a table of lengths of time, `bucket`.
+            ConfigError: The folder is a run's, or the model has a table of lengths of time, `bucket`, or an encoder of
+                images or waveforms whose weights lie elsewhere.
         """
         folder = Path(folder)
         if min_subjects > 1 and "bucket" in self.config.model.attention:
@@ -168,6 +171,7 @@ class TawtModel(nn.Module):
                 str(folder), "is a run folder, which holds patients' data, expected another to share",
                 "give a new folder",
             )  # fmt: skip
+        modalities = _without_places(self.config.modalities)
         own = self.vocabulary.table()
         shared = shareable(own, min_subjects, with_categories)
         folder.mkdir(parents=True, exist_ok=True)
@@ -177,7 +181,9 @@ class TawtModel(nn.Module):
         about = SharedModel(
             tawt_version=version_of("tawt"),
             vocabulary_sha256=self.vocabulary.sha256,
-            config=self._config(shared["code"].to_pylist()).model_dump(mode="json"),
+            config=self._config(shared["code"].to_pylist())
+            .model_copy(update={"modalities": modalities})
+            .model_dump(mode="json"),
         )
         write_json(folder / "config.json", about.model_dump(mode="json"))
         write_text(folder / CARD, self.card)
@@ -193,6 +199,25 @@ class TawtModel(nn.Module):
         model = self.config.model.model_copy(update={"readout": readout})
         objective = self.config.objective.model_copy(update={"latent": LatentConfig()})
         return self.config.model_copy(update={"model": model, "objective": objective})
+
+
+def _without_places(modalities: ModalitiesConfig) -> ModalitiesConfig:
+    """Return what is looked at without the place of this machine that weights were begun from.
+
+    Raises:
+        ConfigError: Weights of an encoder lie there alone.
+    """
+    changes = {}
+    for name in KINDS:
+        part = getattr(modalities, name)
+        if part is not None and (part.frozen or getattr(part, "checkpoint", "")):
+            raise ConfigError(
+                f"modalities.{name}", "has an encoder whose weights lie outside of the run, expected one that learned "
+                "with it: they would not be shared", "train the run without `frozen` and `checkpoint`",
+            )  # fmt: skip
+        if part is not None:
+            changes[name] = part.model_copy(update={"weights": ""})
+    return modalities.model_copy(update=changes)
 
 
 def _download(name: str) -> Path:

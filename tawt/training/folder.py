@@ -154,7 +154,7 @@ def starting_point(
         report({"event": "note", "text": text})
     if not (run / "checkpoints" / "latest").exists():
         report({"event": "note", "text": "checkpoints/latest is not there: the newest whole checkpoint is taken"})
-    report({"event": "note", "text": f"resuming {run} after step {checkpoint.step}"})
+    report({"event": "note", "text": f"resuming {shell_line(str(run))} after step {checkpoint.step}"})
     metrics, step = run / METRICS, checkpoint.step
     made = [line for line in read_metrics(metrics, step) if line["step"] <= step]
     if told is not None and not told.lines_hold(metrics):

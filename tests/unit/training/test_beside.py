@@ -20,6 +20,7 @@ from tawt.heads.labels import read_labels
 from tawt.modalities.contents import content_hash, write_events, writing_arrays
 from tawt.modalities.encoders.made import make_modalities, save_weights
 from tawt.runs.answer import answer, load_task
+from tawt.runs.hub import TawtModel
 from tawt.training.device import choose_compute
 
 HOUR = 3_600_000_000
@@ -204,6 +205,11 @@ def test_weights_of_a_file_begin_a_run_that_reads_them_no_more(seen, tmp_path):
     run = finetune(workspace, workspace / "labels" / "bright.parquet", "base", out=tmp_path / "run", **frozen).run
     assert kept.exists()
     load_task(run)
+    shared = TawtModel.from_pretrained(learned).save_pretrained(tmp_path / "shared")
+    assert str(tmp_path) not in (shared / "config.json").read_text()
+    TawtModel.from_pretrained(shared)
+    with pytest.raises(ConfigError, match="whose weights lie outside of the run"):
+        TawtModel.from_pretrained(run).save_pretrained(tmp_path / "other")
     save_weights(make_modalities(ModalitiesConfig(image=image), 8)[0], file)
     with pytest.raises(CheckpointError, match="has other weights than the run began with"):
         load_task(run)
