@@ -68,7 +68,7 @@ def test_a_demo_with_images_ends_beside_what_can_be_told(tmp_path: Path, tawt, m
     monkeypatch.setattr(
         demo_images, "STEPS", (*demo_images.STEPS, *small, "train.max_steps=2", "train.validate_every=2")
     )
-    monkeypatch.setattr(demo_images, "EPOCHS", 1.0)
+    monkeypatch.setattr(demo_images, "EPOCHS", dict.fromkeys(demo_images.EPOCHS, 1.0))
     tiny = ("modalities.image.size=16", "modalities.image.cnn.n_stages=1", "modalities.image.cnn.width=8")
     monkeypatch.setattr(demo_images, "PICTURES", tiny)
     work = tmp_path / "w"
