@@ -23,7 +23,7 @@ from tawt.pipeline.holding import hold
 from tawt.pipeline.run import Report, RunResult
 from tawt.training.device import choose_compute
 
-N_SUBJECTS, N_SUBJECTS_PICTURED = 300, 6000
+N_SUBJECTS, N_SUBJECTS_PICTURED = 300, 8000
 """Invented, where nobody says how many; so many with images that runs can be told apart."""
 
 
@@ -109,7 +109,7 @@ def demo(
     Args:
         workspace: Made anew; only a folder that an earlier demo made is replaced.
         images: Invent one with chest pictures, whose risks are known, and learn from records, pictures and both.
-        n_subjects: Invented subjects; None = 300, with images 6,000.
+        n_subjects: Invented subjects; None = 300, with images 8,000.
         seed: Of the hospital; the same seed gives the same bytes.
         device: cpu, cuda or auto.
         threads: Threads of the data stages.

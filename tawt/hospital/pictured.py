@@ -52,12 +52,12 @@ def hold_asked(n_subjects: int, seed: int) -> None:
     """
     if n_subjects < LEAST_SUBJECTS:
         what = f"is {n_subjects}, expected at least {LEAST_SUBJECTS} in a hospital with images"
-        raise ConfigError("--subjects", what, "leave it out: 6000")
+        raise ConfigError("--subjects", what, "leave it out: 8000")
     if seed < 0:
         raise ConfigError("--seed", f"is {seed}, expected 0 or more", "--seed 0")
 
 
-def write_pictured(out: Path, *, n_subjects: int = 6000, seed: int = 0) -> HospitalSummary:
+def write_pictured(out: Path, *, n_subjects: int = 8000, seed: int = 0) -> HospitalSummary:
     """Write `hosp/*.csv.gz`, `images/manifest.csv.gz` and PNG files under `out`: the same for the same seed.
 
     Raises:

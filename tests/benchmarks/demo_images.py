@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--subjects", type=int, default=6000)
+    parser.add_argument("--subjects", type=int, default=8000)
     given = parser.parse_args()
     for seed in range(given.seeds):
         start = time.process_time()
