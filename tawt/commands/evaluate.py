@@ -169,7 +169,7 @@ def evaluate(
                 name, said.astype(np.float64), loaded.spec, sha256_file(loaded.loaded.weights)
             )
         assert first is not None and asked is not None, "there is one run at least"
-        _hold_tongue(models[names[0]][0], split, tell)
+        _say_withheld(models[names[0]][0], split, tell)
         beside = Beside(datasets[0], labels, splits, first[0], first[1], seed, notes.append, tables)
         for name, told in beside.models(baselines, lambda name: tell({"event": "model", "name": name})):
             models[name] = asked.answered(name, told, first[0].spec, digest([name, seed, str(tables.get(name, ""))]))
@@ -193,7 +193,7 @@ def evaluate(
     return replace(found, plots=drawn, notes=(*found.notes, *undrawn))
 
 
-def _hold_tongue(said: Predictions, split: str, tell: Callable[[dict[str, Any]], None]) -> None:
+def _say_withheld(said: Predictions, split: str, tell: Callable[[dict[str, Any]], None]) -> None:
     """Say that nothing will be told, before baselines that take minutes learn what it would stand beside."""
     if withheld(("any",), said.outcome, said.subject_id):
         n = n_subjects(said.subject_id, np.ones(said.outcome.n_rows, dtype=bool))

@@ -96,7 +96,8 @@ def look(
         workspace: Whose records are read.
         device: As of `look_beside`, as are `needed` and `changed`.
         opened: The contents of the workspace, if somebody has them already.
-        encodes: Whether frozen modalities encode, and keep what they say; else each batch is encoded as it comes.
+        encodes: Whether frozen modalities encode, and keep what they say; else batches hold contents as they are, which
+            tells how large they are and no model takes.
     """
     contents = open_contents(workspace) if opened is None else opened
     if contents is None or not any(modality_of(code, modalities) >= 0 for code in contents.codes):

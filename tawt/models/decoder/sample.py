@@ -78,7 +78,7 @@ class Sampler:
         self.watched = watched if watched is not None else torch.zeros(v, dtype=torch.bool)
         never = torch.zeros(v, dtype=torch.bool)
         never[: len(SPECIAL_CODES)] = True
-        never[UNKNOWN] = False  #: a code that train had and the vocabulary has not
+        never[UNKNOWN] = False  # a code that train had and the vocabulary has not
         self._never = never | ~possible if possible is not None else never.expand(2, -1)
         """Data_types that never come with a time, and as static facts."""
         self._n_bins = torch.from_numpy(vocabulary.n_bins.astype(np.int64))
