@@ -6,7 +6,7 @@ batches, and these are full of what reaches the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -21,9 +21,6 @@ from tawt.config.augment import AugmentConfig
 from tawt.config.objective import ForecastConfig
 from tawt.config.train import PretrainConfig
 
-Pairing = Callable[..., HostBatch]
-"""Ends documents of a batch before what each is to be paired with: `pairing(batch, *salts)`."""
-
 
 @dataclass(frozen=True, eq=False)
 class Left:
@@ -37,8 +34,6 @@ class Left:
     """`(d,)`, see `HostBatch`."""
     is_cut: Bools
     """`(d,)`, see `HostBatch`."""
-    pair: Ints
-    """`(d,)`, see `HostBatch`; -1 where nothing is paired."""
 
 
 def together(parts: Iterable[Left]) -> Left:
@@ -56,19 +51,12 @@ class Cutter:
         augment: What is removed of every document.
         views: What is removed of each of two views; None = there are none.
         salts: What it is for, and the seed.
-        pairing: Draws what documents are paired with, in place of prediction times; None = nothing is.
     """
 
     forecast: ForecastConfig | None
     augment: AugmentConfig
     views: AugmentConfig | None
     salts: tuple[int, int]
-    pairing: Pairing | None = None
-
-    @property
-    def ends(self) -> bool:
-        """Whether documents end before their records do."""
-        return self.forecast is not None or self.pairing is not None
 
     @property
     def removes(self) -> bool:
@@ -79,18 +67,16 @@ class Cutter:
 
     def __bool__(self) -> bool:
         """Whether anything is cut or removed, or documents are doubled."""
-        return self.ends or self.removes
+        return self.forecast is not None or self.removes
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of a dataset that say what is left."""
-        available = ("available_time",) if self.ends else ()
+        available = ("available_time",) if self.forecast else ()
         return ("timestamp", *available, *(("data_type", "identity") if self.removes else ()))
 
     def timed(self, batch: HostBatch, number: int) -> HostBatch:
         """Return a batch with prediction times, if there are to be some."""
-        if self.pairing is not None:
-            return self.pairing(batch, *self.salts, number)
         return batch if self.forecast is None else draw_times(batch, self.forecast, CUT, *self.salts, number)
 
     def thin(self, batch: HostBatch, number: int) -> HostBatch:
@@ -107,26 +93,28 @@ class Cutter:
         """
         batch, d = self.timed(batch, number), batch.n_documents
         n_timed, is_cut, end = batch.lengths - batch.n_static, np.zeros(d, np.bool_), batch.end
-        pair = np.full(d, -1) if batch.pair is None else batch.pair
-        if self.ends:
+        if self.forecast is not None:
             assert batch.is_cut is not None
-            window = 0 if self.forecast is None else window_of(self.forecast)
-            n_timed, is_cut, is_known = needed(batch, window), batch.is_cut, known(batch)
+            n_timed, is_cut, is_known = needed(batch, window_of(self.forecast)), batch.is_cut, known(batch)
             if not self.removes:
                 lengths = np.add.reduceat(is_known, batch.bounds[:-1], dtype=np.int64)
-                return Left(lengths, n_timed, end, is_cut, pair)
+                return Left(lengths, n_timed, end, is_cut)
             batch = batch.select(is_known)
         lengths = self.thin(batch, number).lengths
-        return Left(lengths.reshape(-1, d).sum(0), n_timed, end, is_cut, pair)
+        return Left(lengths.reshape(-1, d).sum(0), n_timed, end, is_cut)
 
 
-def make_cutter(config: PretrainConfig, training: bool, pairing: Pairing | None = None) -> Cutter:
+def salts_of(config: PretrainConfig, training: bool) -> tuple[int, int]:
+    """Return what tells draws in training from those in validation, and those of a run from another's."""
+    return (TRAINING if training else VALIDATION, config.train.seed)
+
+
+def make_cutter(config: PretrainConfig, training: bool) -> Cutter:
     """Return what a run cuts off documents; in validation nothing is augmented."""
     objective = config.objective
     return Cutter(
         objective.forecast if objective.forecast.weight else None,
         config.augment if training else AugmentConfig(),
         objective.contrastive.views if objective.contrastive.weight else None,
-        (TRAINING if training else VALIDATION, config.train.seed),
-        pairing,
+        salts_of(config, training),
     )

@@ -19,15 +19,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tawt.arrays import Ints
-from tawt.batching.at_times import Asked, AtTimes, documents_at, ended
+from tawt.batching.at_times import Asked, AtTimes, documents_at, documents_before, ended
 from tawt.batching.host import HostBatch
 from tawt.batching.left import Cutter, Left, together
 from tawt.batching.order import by_type
 from tawt.batching.packing import N_PACKINGS, next_fit, plan_epoch
-from tawt.batching.passes import Documents, Pass, in_parts
+from tawt.batching.passes import Pass, in_parts
 from tawt.batching.rows import Rows
 from tawt.batching.source import Source
-from tawt.batching.windows import WindowKind, Windows, cut_windows, document_lengths, sliding_windows
+from tawt.batching.windows import Documents, WindowKind, Windows, cut_windows, document_lengths, sliding_windows
 from tawt.config.batching import BatchingConfig
 from tawt.dataset.reader import Split
 from tawt.dataset.vocabulary import Vocabulary
@@ -47,6 +47,8 @@ class PackedLoader:
         with_available: Whether batches have `available`.
         cutter: What training batches lose on their way to the model, so that what is left is packed; None = nothing.
         asked: Prediction times: documents hold what was known by then, one for each, instead of windows of the config.
+        pairing: Draws what documents end before: `pairing(documents, windows, packing)` gives the `end` and the `row`
+            of `documents_before`; None = none do.
         beside: Finds what lies beside the documents of a batch; None = nothing is looked at.
 
     Raises:
@@ -63,6 +65,7 @@ class PackedLoader:
         with_available: bool = False,
         cutter: Cutter | None = None,
         asked: Asked | None = None,
+        pairing: Callable[[Documents, Windows, int], tuple[Ints, Ints]] | None = None,
         beside: Callable[[HostBatch], Any] | None = None,
     ) -> None:
         self.split = split
@@ -71,6 +74,7 @@ class PackedLoader:
         self.seed = seed
         self.with_available = with_available
         self.cutter = cutter or None
+        self.pairing = pairing
         self.beside = beside
         self.subjects: Ints = np.flatnonzero(split.lengths)
         """Numbers of the subjects that have a document, in the split's order."""
@@ -80,8 +84,8 @@ class PackedLoader:
                 f"has no triplet in {split.n_subjects} subjects, expected at least one",
                 "check the split's fractions in the pipeline, then run `tawt ingest` again",
             )
-        self._rows = Rows(split, vocabulary, with_available or asked is not None)
-        self.at: AtTimes | None = documents_at(self._rows, asked, config.max_length) if asked is not None else None
+        self._rows = Rows(split, vocabulary, with_available or asked is not None or pairing is not None)
+        self.at: AtTimes | None = documents_at(split, asked, config.max_length) if asked is not None else None
         """The documents of prediction times; None = those of windows."""
         self._documents = self._of_window(config.window)
         if not len(self._documents.lengths):
@@ -107,15 +111,14 @@ class PackedLoader:
     def n_left(self, epoch: int) -> int:
         """Return the tokens of an epoch that reach the model."""
         with self._lock:
-            left = self._pass(epoch).left
-        return self.n_tokens if left is None else int(left.lengths.sum())
+            passed = self._pass(epoch)
+        return int((passed.documents if passed.left is None else passed.left).lengths.sum())
 
     def paired_subjects(self, epoch: int) -> Ints:
         """Return the subjects, each once, of whom an epoch has a document that is paired."""
         with self._lock:
-            left = self._pass(epoch).left
-        paired = np.zeros(self.n_documents, np.bool_) if left is None else left.pair >= 0
-        return np.unique(self._documents.subjects[paired])
+            at = self._pass(epoch).at
+        return np.unique(at.documents.subjects[at.row >= 0] if self.pairing and at else [])
 
     def n_batches(self, epoch: int) -> int:
         """Return the number of batches of an epoch; it differs a little between epochs."""
@@ -146,7 +149,7 @@ class PackedLoader:
     ) -> Generator[Made, None, None]:
         """Yield batches `start_step, start_step + stride, ...` without end, made ahead by one thread.
 
-        Where documents are cut, another looks through them for the next epoch meanwhile.
+        Where documents end, another looks through them for the next epoch meanwhile.
 
         Rank `r` of `w` takes `stream(step * w + r, w)`.
 
@@ -162,7 +165,7 @@ class PackedLoader:
             def batch(i: int) -> HostBatch:
                 made, (epoch, position) = self.batch(i), self.locate(i)
                 with self._lock:
-                    late = self.cutter and 2 * position > len(self._pass(epoch))
+                    late = (self.cutter or self.pairing) and 2 * position > len(self._pass(epoch))
                     if late and epoch + 1 not in {*self._planned, *self._passes}:
                         self._planned = {epoch + 1: planner.submit(self._plan, epoch + 1)}
                 return made
@@ -176,9 +179,8 @@ class PackedLoader:
     @cached_property
     def in_order(self) -> Pass:
         """Every subject once, its window `last`, in the split's order: what `sequential` goes through."""
-        documents = self._of_window("last")
-        plan = next_fit(documents.lengths, self.config.tokens_per_batch)
-        return Pass(documents, plan, self._windows(documents, "last", 0))
+        documents, windows, at = self._laid("last", 0)
+        return Pass(documents, next_fit(documents.lengths, self.config.tokens_per_batch), windows, at=at)
 
     def sequential(
         self, start: int = 0, stop: int | None = None, *, make: Callable[[HostBatch, int], Made] | None = None
@@ -207,10 +209,10 @@ class PackedLoader:
         return packed if self.beside is None else replace(packed, beside=self.beside(batch))
 
     def _batch(self, passed: Pass, i: int) -> HostBatch:
-        if self.at is None:
+        if passed.at is None:
             batch = self._rows.batch(*passed[i], **passed.told(i))
         else:
-            batch = replace(ended(self._rows, self.at, passed.plan[i]), packing=passed.packing)
+            batch = replace(ended(self._rows, passed.at, passed.plan[i]), packing=passed.packing)
         return by_type(batch) if self.config.order == "by_type" else batch
 
     def _of_window(self, window: WindowKind) -> Documents:
@@ -236,27 +238,27 @@ class PackedLoader:
         return self._passes[epoch]
 
     def _plan(self, epoch: int) -> Pass:
-        documents, packing, left = self._documents, epoch % N_PACKINGS, None
+        packing, left = epoch % N_PACKINGS, None
         # what is left hangs on the window, and how batches are packed on what is left
-        windows = self._windows(documents, self.config.window, packing if self.cutter else epoch)
+        documents, windows, at = self._laid(self.config.window, packing if self.cutter or self.pairing else epoch)
         if self.cutter:
-            left = self._left(self.cutter, documents, windows, packing)
-            if self.at is None:
+            left = self._left(self.cutter, documents, windows, at, packing)
+            if at is None:
                 windows = replace(windows, n_timed=left.n_timed)
         lengths = documents.lengths if left is None else left.lengths
         plan = plan_epoch(lengths, self.seed, epoch, self.config.tokens_per_batch)
-        return Pass(documents, plan, windows, left, packing)
+        return Pass(documents, plan, windows, left, packing, at)
 
-    def _left(self, cutter: Cutter, documents: Documents, windows: Windows, packing: int) -> Left:
+    def _left(self, cutter: Cutter, documents: Documents, windows: Windows, at: AtTimes | None, packing: int) -> Left:
         """Look through all documents for what is left of them, some rows at a time."""
-        at, rows, names = self.at, self._rows, cutter.columns
+        rows, names = self._rows, cutter.columns
         return together(
             cutter.left(
                 rows.batch(documents.subjects[part], windows.of(part), names)
                 if at is None else ended(rows, at, part, names),
                 packing,
             )
-            for part in in_parts(windows.n_static + windows.n_timed)
+            for part in in_parts(windows.lengths)
         )  # fmt: skip
 
     def _ahead(self, numbers: Iterable[int], make: Callable[[int], Made]) -> Generator[Made, None, None]:
@@ -268,11 +270,16 @@ class PackedLoader:
                 ready.extend(thread.submit(make, n) for n in islice(todo, 1))
                 yield made
 
-    def _windows(self, documents: Documents, window: WindowKind, epoch: int) -> Windows:
-        split, subjects = self.split, documents.subjects
+    def _laid(self, window: WindowKind, epoch: int) -> tuple[Documents, Windows, AtTimes | None]:
+        """Return the documents of a way through the split, their windows, and their ends, if these are others."""
         if self.at is not None:
-            return self.at.windows
-        return cut_windows(
-            split.lengths[subjects], split.n_static[subjects], self.config.max_length, window,
-            split.subject_ids[subjects], self.seed, epoch, documents.number,
-        )  # fmt: skip
+            return self.at.documents, self.at.windows, self.at
+        split, documents, most = self.split, self._of_window(window), self.config.max_length
+        lengths, n_static, subject_id = (
+            column[documents.subjects] for column in (split.lengths, split.n_static, split.subject_ids)
+        )
+        windows = cut_windows(lengths, n_static, most, window, subject_id, self.seed, epoch, documents.number)
+        if self.pairing is None:
+            return documents, windows, None
+        at = documents_before(split, documents, windows, *self.pairing(documents, windows, epoch), most)
+        return at.documents, at.windows, at

@@ -10,24 +10,13 @@ from typing import Any
 import numpy as np
 
 from tawt.arrays import Ints
+from tawt.batching.at_times import AtTimes
 from tawt.batching.left import Left
 from tawt.batching.packing import EpochPlan
-from tawt.batching.windows import Windows
+from tawt.batching.windows import Documents, Windows
 
 ROWS = 1 << 18
 """Rows that are looked through at once for what is left of them."""
-
-
-@dataclass(frozen=True, eq=False)
-class Documents:
-    """`d` documents of a split."""
-
-    subjects: Ints
-    """`(d,)`, number of the subject in the split."""
-    lengths: Ints
-    """`(d,)`, tokens."""
-    number: Ints | None
-    """`(d,)`, which of the subject's sliding windows; None = the only one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +32,8 @@ class Pass:
     """What is left of them; None = all."""
     packing: int | None = None
     """See `HostBatch`."""
+    at: AtTimes | None = None
+    """The documents, where prediction times were asked for or drawn; None = those of windows."""
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -57,8 +48,7 @@ class Pass:
         if self.left is None:
             return {}
         chosen = self.plan[i]
-        return {"end": self.left.end[chosen], "is_cut": self.left.is_cut[chosen], "pair": self.left.pair[chosen],
-                "packing": self.packing}  # fmt: skip
+        return {"end": self.left.end[chosen], "is_cut": self.left.is_cut[chosen], "packing": self.packing}
 
 
 def in_parts(lengths: Ints) -> Iterator[Ints]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,18 @@ from tawt.arrays import Ints
 from tawt.chance import Salt, draw
 
 WindowKind = Literal["last", "random", "sliding"]
+
+
+@dataclass(frozen=True, eq=False)
+class Documents:
+    """`d` documents of a split."""
+
+    subjects: Ints
+    """`(d,)`, number of the subject in the split."""
+    lengths: Ints
+    """`(d,)`, tokens."""
+    number: Ints | None
+    """`(d,)`, which of the subject's sliding windows; None = the only one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +38,22 @@ class Windows:
     n_cut: Ints
     """`(d,)`, rows of the subject that no document has; of `sliding` windows the last one counts them."""
 
+    @property
+    def lengths(self) -> Ints:
+        """`(d,)`, rows kept."""
+        return self.n_static + self.n_timed
+
     def of(self, chosen: Ints) -> Windows:
         """Return those of some documents, `(k,)`."""
         return Windows(self.n_static[chosen], self.start[chosen], self.n_timed[chosen], self.n_cut[chosen])
+
+    def but(self, chosen: Ints, others: Windows) -> Windows:
+        """Return the windows with others for some documents, `(k,)`."""
+        columns = []
+        for field in fields(self):
+            columns.append(getattr(self, field.name).copy())
+            columns[-1][chosen] = getattr(others, field.name)
+        return Windows(*columns)
 
 
 def document_lengths(lengths: Ints, max_length: int) -> Ints:

@@ -13,7 +13,7 @@ import torch
 
 from tawt.batching.augment import AUGMENT, altered
 from tawt.batching.batch import PackedBatch, make_layout
-from tawt.batching.cut import cut, cut_off
+from tawt.batching.cut import cut
 from tawt.batching.example import Example, ForecastTargets, LabelTargets, LatentInputs, MaskedTargets, NextTargets
 from tawt.batching.host import HostBatch
 from tawt.batching.layout import Layout
@@ -47,7 +47,7 @@ class Preparer:
         blocks: Makes the block mask of FlexAttention from a layout, where that kernel is used.
         targets: What a task's head is to say at the prediction times of the batches; None = there is no task.
         finder: Finds what lies beside the documents of a batch; None = nothing is looked at.
-        pairing: Draws and finds what documents are paired with; None = the objective is off.
+        pairing: Finds what documents are paired with; None = the objective is off.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Preparer:
         self.targets = targets
         self.finder, self.pairing = finder, pairing
         self.parts = weights(config.objective)
-        self.cutter = make_cutter(config, training, pairing)
+        self.cutter = make_cutter(config, training)
         self.losable = may_lose(vocabulary)
         self.columns = forecast_types(vocabulary, config.objective.forecast.n_types)
 
@@ -77,7 +77,7 @@ class Preparer:
         """Return the example of a batch.
 
         Args:
-            batch: With `available` if forecasting or pairing is on.
+            batch: With `available` if forecasting is on.
             number: Of the batch in its stream; it decides all draws.
         """
         objective, vocabulary = self.config.objective, self.vocabulary
@@ -87,11 +87,8 @@ class Preparer:
         hidden: MaskedTargets | None = None
         drawn = number if batch.packing is None else batch.packing
         # cut first: what comes next is asked of the record as it was, not of an augmented one
-        if self.cutter.ends and batch.is_cut is None:
-            batch = self.cutter.timed(batch, drawn)
-        if self.pairing is not None:
-            batch = cut_off(batch)
         if objective.forecast.weight:
+            batch = batch if batch.is_cut is not None else self.cutter.timed(batch, drawn)
             batch, coming = cut(batch, objective.forecast, self.columns)
             ahead = forecast.make_targets(coming, self.columns, vocabulary, objective.forecast)
             counts |= forecast.counts(ahead)

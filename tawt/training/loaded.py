@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tawt.batching.left import make_cutter
+from tawt.batching.left import make_cutter, salts_of
 from tawt.batching.loader import PackedLoader
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import Split
@@ -30,14 +30,18 @@ class Found:
     """What they are paired with; None = nothing."""
 
 
-def found_in(looking: Looking | None, split: Split | None, vocabulary: Vocabulary, config: PretrainConfig) -> Found:
+def found_in(
+    looking: Looking | None, split: Split | None, vocabulary: Vocabulary, config: PretrainConfig, training: bool
+) -> Found:
     """Return what is found beside the records of a split."""
     if looking is None or split is None:
         return Found()
     finder, objective = looking.finder(split, vocabulary), config.objective
     return Found(
         finder if objective.teaches(config.modalities.fusion.how) else None,
-        Pairing(finder, objective.paired.whole_share) if objective.paired.weight else None,
+        Pairing(finder, split, objective.paired.whole_share, salts_of(config, training))
+        if objective.paired.weight
+        else None,
     )
 
 
@@ -93,8 +97,9 @@ def loader_of(
     # cutting asks when a record could be read
     return PackedLoader(
         split, vocabulary, loader_config(config, training), config.train.seed,
-        with_available=bool(config.objective.forecast.weight or config.objective.paired.weight),
-        cutter=make_cutter(config, True, found.pairing) if training else None,
+        with_available=bool(config.objective.forecast.weight),
+        cutter=make_cutter(config, True) if training else None,
         asked=None if task is None else task.asked,
+        pairing=found.pairing,
         beside=found.finder,
     )  # fmt: skip

@@ -191,7 +191,8 @@ def set_up(
     hold_weights(run, least_parameters(config, vocabulary), compute.device, 4 if world.several else 16)
     model = build_model(config, vocabulary, config.train.seed, None if task is None else task.spec)
     looking = _looking(model, contents, dataset.folder.parent, compute, world, not dry_run)
-    found, tuned = (found_in(looking, split, vocabulary, config) for split in (train, tuning))
+    found = found_in(looking, train, vocabulary, config, True)
+    tuned = found_in(looking, tuning, vocabulary, config, False)
     loader = loader_of(train, vocabulary, config, True, task, found)
     if found.pairing is not None:
         hold_pairs(loader)

@@ -45,9 +45,9 @@ def config(**sections):
 @pytest.fixture(scope="module")
 def beside(tmp_path_factory, shards):
     """`beside(later, has)`: a workspace of whose images a part is bright that a laboratory value before them tells; what came later, or
-    could be read later, is drawn by `later`. Subjects below `has` have an image."""
+    could be read later, is drawn by `later`, and of the former are `behind`. Subjects below `has` have an image."""
 
-    def write(later: int = 0, has: int = 10_000, fresh: int = 1_000):
+    def write(later: int = 0, has: int = 10_000, fresh: int = 1_000, behind: int = 1):
         workspace = tmp_path_factory.mktemp("pairs")
         rng, rows, arrays, entries = np.random.default_rng(3), [], {}, {}
         other = np.random.default_rng(later)
@@ -71,6 +71,10 @@ def beside(tmp_path_factory, shards):
                 if subject < has:
                     arrays[content_hash(array)] = array
                     rows.append((int(subject), at, at + HOUR // 2, "IMAGE//cxr", content_hash(array)))
+            last = np.isin(np.arange(len(columns["value"])), index["start"] + N_ROWS - 1)
+            columns = {name: column.repeat(np.where(last, behind, 1)) for name, column in columns.items()}
+            index["length"] = index["length"] + behind - 1
+            index["start"] = np.cumsum(index["length"]) - index["length"]
             timed = np.lexsort((columns["timestamp"], columns["subject_id"]))
             columns = shards.in_order({name: column[timed] for name, column in columns.items()}, index)
             entries[split] = [shards.write_shard(workspace / "dataset" / split, "00000", columns, index)]
@@ -130,6 +134,15 @@ def test_what_came_after_an_image_changes_nothing(beside, tmp_path):
          if line["split"] != "health"] for run in runs
     ]  # fmt: skip
     assert lines[0] == lines[1] and len(lines[0]) > 1
+
+
+@pytest.mark.parametrize("window", ["last", "random"])
+def test_how_much_came_after_an_image_changes_nothing(beside, tmp_path, window):
+    """Of records longer than a window, the one before the image is laid by what was known then: with one or eleven events
+    behind it the weights are the same to the bit."""
+    tree = config(batching={"max_length": 7, "window": window})
+    one, other = (weights(pretrain(beside(behind=n), tree, device="cpu", out=tmp_path / str(n)).run) for n in (1, 11))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_weights(beside, tmp_path):
