@@ -110,13 +110,21 @@ def config_page() -> str:
     return "\n".join(out)
 
 
-def sections(tree: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
-    """Yield every section of a config tree with its dotted path; `[]` marks a list and `.*` a mapping."""
+def sections(
+    tree: type[BaseModel], path: str = "", known: set[type[BaseModel]] | None = None
+) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield every section of a config tree with its dotted path; `[]` marks a list and `.*` a mapping.
+
+    One that may be left out is yielded where it is not `known` by another path.
+    """
+    known = set() if known is None else known
+    known.add(tree)
     yield path, tree
     for key, field in tree.model_fields.items():
+        optional = typing.get_origin(field.annotation) in (types.UnionType, typing.Union)
         for option, mark in _inner(field.annotation):
-            if isinstance(option, type) and issubclass(option, BaseModel):
-                yield from sections(option, f"{path}.{key}{mark}".lstrip("."))
+            if isinstance(option, type) and issubclass(option, BaseModel) and not (optional and option in known):
+                yield from sections(option, f"{path}.{key}{mark}".lstrip("."), known)
 
 
 def _inner(annotation: Any) -> Iterator[tuple[Any, str]]:
@@ -125,6 +133,8 @@ def _inner(annotation: Any) -> Iterator[tuple[Any, str]]:
         yield args[0], "[]"
     elif origin is dict:
         yield args[1], ".*"
+    elif origin in (types.UnionType, typing.Union):
+        yield from ((one, "") for one in args)
     else:
         yield annotation, ""
 

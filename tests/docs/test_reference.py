@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from pydantic import BaseModel
 
 import tawt.project
 from tawt.config.load import read_yaml
@@ -103,6 +104,14 @@ def test_a_config_field_is_documented() -> None:
     for section in [*sections, *(section for _, section in generate.sections(Contract))]:
         assert section.__doc__, section
         assert [key for key, field in section.model_fields.items() if not field.description] == [], section
+
+
+@pytest.mark.parametrize("tree", [tree for tree, _ in generate.TREES.values()])
+def test_each_section_has_a_place_on_the_page(tree: type[BaseModel]) -> None:
+    """What a config's schema knows of sections the page of configs tells too, also of those that may be left out."""
+    defined = tree.model_json_schema().get("$defs", {})
+    told = {section.__name__ for _, section in generate.sections(tree)}
+    assert {name for name, one in defined.items() if "properties" in one} <= told
 
 
 @pytest.mark.parametrize("path", PAGES, ids=_name)
