@@ -135,7 +135,7 @@ def _read(place: Path, records: list[Record]) -> Iterator[tuple[int, NDArray[Any
 
 def _array(source: Source, modality: str | None, member: str | None, row: int | None) -> NDArray[Any] | str:
     """Return one array of a file, or the word for why there is none."""
-    wanted = (modality or MODALITIES[0]).lower()
+    wanted = (modality or next(iter(MODALITIES))).lower()
     try:
         return as_content(source.array(wanted, member, row), wanted) if wanted in MODALITIES else "wrong_modality"
     except UnreadableError as error:

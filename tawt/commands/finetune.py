@@ -13,7 +13,7 @@ from tawt.commands.carried import place_for
 from tawt.commands.teach import names_of, teach
 from tawt.config.base import one_or_more
 from tawt.config.load import build, merge, overrides, read_yaml
-from tawt.config.modalities import Fusion, ModalitiesConfig
+from tawt.config.modalities import ContentConfig, Fusion, ModalitiesConfig
 from tawt.config.named import config_file
 from tawt.config.train import PretrainConfig
 from tawt.contracts.cells import few
@@ -194,18 +194,20 @@ def _config(
 
 def _kept(modalities: ModalitiesConfig, saved: Saved) -> ModalitiesConfig:
     """Return modalities of which the frozen ones have the weights that the run learned."""
-    changes: dict[str, Any] = {}
-    for name in KINDS:
-        now, was = getattr(modalities, name), getattr(saved.config.modalities, name)
-        if now is None or was is None or was.frozen or not now.frozen or now.weights:
-            continue
-        if getattr(now, "checkpoint", ""):
+    before = saved.config.modalities.named
+
+    def kept(name: str, now: ContentConfig) -> ContentConfig:
+        was = before.get(name)
+        if was is None or was.frozen or not now.frozen or now.weights:
+            return now
+        if now.folder is not None:
             raise ConfigError(
-                f"modalities.{name}.frozen", f"keeps what lies in {now.checkpoint}, and the run has learned on from "
+                f"modalities.{name}.frozen", f"keeps what lies in {now.folder}, and the run has learned on from "
                 "there, expected false", f"leave it out; or, for the checkpoint as it was, `--run` one without {name}s",
             )  # fmt: skip
-        changes[name] = now.model_copy(update={"weights": str(saved.weights.absolute())})
-    return modalities.model_copy(update=changes)
+        return now.model_copy(update={"weights": str(saved.weights.absolute())})
+
+    return modalities.each(kept)
 
 
 def _task(labels: LabelSet, dataset: TripletDataset, tree: PretrainConfig, tell: Report) -> Task:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -10,6 +12,29 @@ from tawt.config.base import Conflict, Section
 from tawt.config.model import LEAST_HOURS, MOST_HOURS
 
 HASH = r"^([0-9a-f]{64})?$"
+
+
+class ContentConfig(Section):
+    """Where the weights of a modality's encoder come from, and what becomes of them: the same for each modality."""
+
+    weights: str = ""
+    """A safetensors file of weights to start from, of an encoder that was trained before, or of a run."""
+    frozen: bool = False
+    """Whether the encoder learns nothing: each content is encoded once, and what comes out is kept."""
+    sha256: str = Field("", pattern=HASH)
+    """Of the weights of a frozen encoder, as a run began; the run writes it, and takes no others."""
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that holds the whole encoder, its shape too; None where the section says the shape."""
+        return None
+
+    @property
+    def file(self) -> Path | None:
+        """The file of weights that is named; None where there is none."""
+        if self.folder is not None:
+            return self.folder / "model.safetensors"
+        return Path(self.weights).expanduser() if self.weights else None
 
 
 class CnnConfig(Section):
@@ -36,7 +61,7 @@ class VitConfig(Section):
     """Attention heads per block; must divide `d_model`."""
 
 
-class ImageConfig(Section):
+class ImageConfig(ContentConfig):
     """How images become embeddings."""
 
     encoder: Literal["cnn", "vit", "checkpoint"] = "cnn"
@@ -58,12 +83,11 @@ class ImageConfig(Section):
     """`checkpoint`: a folder of a vision model of `transformers`, with `model.safetensors`; nothing is downloaded."""
     output: Literal["pooled", "cls"] = "pooled"
     """`checkpoint`: what the model itself pools, or the state of its first token."""
-    weights: str = ""
-    """`cnn` and `vit`: a safetensors file of weights to start from, of one that was trained before, or of a run."""
-    frozen: bool = False
-    """Whether the encoder learns nothing: each image is encoded once, and what comes out is kept."""
-    sha256: str = Field("", pattern=HASH)
-    """Of the weights of a frozen encoder, as a run began; the run writes it, and takes no others."""
+
+    @property
+    def folder(self) -> Path | None:
+        """See `ContentConfig`."""
+        return Path(self.checkpoint).expanduser() if self.checkpoint else None
 
     @model_validator(mode="after")
     def _fits(self) -> ImageConfig:
@@ -82,7 +106,7 @@ class ImageConfig(Section):
         return self
 
 
-class WaveformConfig(Section):
+class WaveformConfig(ContentConfig):
     """How waveforms become embeddings: a network of convolutions along the samples."""
 
     length: int = Field(1000, ge=16, le=1 << 20)
@@ -93,12 +117,6 @@ class WaveformConfig(Section):
     """Width of the first stage; each further one has a quarter of the samples, and is twice as wide."""
     d_embedding: int = Field(64, ge=1, le=65_536)
     """Width of the embedding."""
-    weights: str = ""
-    """A safetensors file of weights to start from, of one that was trained before, or of a run."""
-    frozen: bool = False
-    """Whether the encoder learns nothing: each waveform is encoded once, and what comes out is kept."""
-    sha256: str = Field("", pattern=HASH)
-    """Of the weights of a frozen encoder, as a run began; the run writes it, and takes no others."""
 
 
 Fusion = Literal["token", "concat", "attention", "gate", "late", "alone"]
@@ -143,4 +161,14 @@ class ModalitiesConfig(Section):
     @property
     def is_on(self) -> bool:
         """Whether anything is looked at beside the record."""
-        return self.image is not None or self.waveform is not None
+        return bool(self.named)
+
+    @property
+    def named(self) -> dict[str, ContentConfig]:
+        """What is looked at, by modality: each is one field."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: part for name, part in fields.items() if isinstance(part, ContentConfig)}
+
+    def each(self, change: Callable[[str, ContentConfig], ContentConfig]) -> ModalitiesConfig:
+        """Return it with what becomes of each modality's name and section."""
+        return self.model_copy(update={name: change(name, part) for name, part in self.named.items()})

@@ -15,8 +15,6 @@ from tawt.modalities.numpy_files import Npy, Npz
 from tawt.modalities.pictures import Picture
 from tawt.modalities.source import MOST_PIXELS, Source, UnreadableError
 
-MODALITIES = ("image", "waveform")
-"""What a content can be; a code begins with its name in capitals, as `IMAGE//cxr`."""
 _MAGIC = (
     (0, b"\x89PNG\r\n\x1a\n", "png"),
     (0, b"\xff\xd8\xff", "jpeg"),
@@ -82,7 +80,7 @@ def as_content(array: NDArray[Any], modality: str) -> NDArray[Any]:
     """
     if not array.size:
         raise UnreadableError("wrong_shape")
-    return _as_waveform(array) if modality == "waveform" else _as_image(array)
+    return MODALITIES[modality](array)
 
 
 def _as_image(array: NDArray[Any]) -> NDArray[Any]:
@@ -111,3 +109,7 @@ def _as_waveform(array: NDArray[Any]) -> NDArray[Any]:
     if not np.isfinite(wave).all():
         raise UnreadableError("not_finite")
     return wave
+
+
+MODALITIES = {"image": _as_image, "waveform": _as_waveform}
+"""What a content can be, the first where a record does not say; its code begins with that in capitals: `IMAGE//cxr`."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tawt.batching.batch import PackedBatch
 from tawt.batching.loader import PackedLoader
 from tawt.config.latent import LatentConfig
-from tawt.config.modalities import ModalitiesConfig
+from tawt.config.modalities import ContentConfig
 from tawt.config.train import PretrainConfig
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.dataset import SPLITS, VOCABULARY
@@ -31,7 +31,6 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.errors import CheckpointError, ConfigError
 from tawt.files import write_hashes, write_json, write_parquet, write_text
 from tawt.machine import version_of
-from tawt.modalities.encoders.made import KINDS
 from tawt.models.encoder import Encoder
 from tawt.models.readout import readout_types
 from tawt.readers import read_text
@@ -171,7 +170,7 @@ class TawtModel(nn.Module):
                 str(folder), "is a run folder, which holds patients' data, expected another to share",
                 "give a new folder",
             )  # fmt: skip
-        modalities = _without_places(self.config.modalities)
+        modalities = self.config.modalities.each(_without_place)
         own = self.vocabulary.table()
         shared = shareable(own, min_subjects, with_categories)
         folder.mkdir(parents=True, exist_ok=True)
@@ -201,23 +200,18 @@ class TawtModel(nn.Module):
         return self.config.model_copy(update={"model": model, "objective": objective})
 
 
-def _without_places(modalities: ModalitiesConfig) -> ModalitiesConfig:
-    """Return what is looked at without the place of this machine that weights were begun from.
+def _without_place(name: str, part: ContentConfig) -> ContentConfig:
+    """Return how contents are encoded without the place of this machine that weights were begun from.
 
     Raises:
-        ConfigError: Weights of an encoder lie there alone.
+        ConfigError: Weights of the encoder lie there alone.
     """
-    changes = {}
-    for name in KINDS:
-        part = getattr(modalities, name)
-        if part is not None and (part.frozen or getattr(part, "checkpoint", "")):
-            raise ConfigError(
-                f"modalities.{name}", "has an encoder whose weights lie outside of the run, expected one that learned "
-                "with it: they would not be shared", "train the run without `frozen` and `checkpoint`",
-            )  # fmt: skip
-        if part is not None:
-            changes[name] = part.model_copy(update={"weights": ""})
-    return modalities.model_copy(update=changes)
+    if part.frozen or part.folder is not None:
+        raise ConfigError(
+            f"modalities.{name}", "has an encoder whose weights lie outside of the run, expected one that learned "
+            "with it: they would not be shared", "train the run without `frozen` and `checkpoint`",
+        )  # fmt: skip
+    return part.model_copy(update={"weights": ""})
 
 
 def _download(name: str) -> Path:

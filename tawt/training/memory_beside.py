@@ -39,6 +39,6 @@ def _n_inputs(example: Example, k: int) -> int:
 
 def _on_average(looking: Looking, train: PackedLoader, k: int) -> float:
     contents = looking.contents
-    of_code = np.array([modality_of(code, looking.modalities) for code in contents.codes])
+    of_code = modality_of(contents.codes, looking.modalities)
     own = np.isin(contents.subject_id, train.split.subject_ids) & (of_code[contents.code] == k)
     return float(own.sum()) / train.n_batches(0)

@@ -58,7 +58,8 @@ class VisionCheckpoint(Modality):
 
     def __init__(self, config: ImageConfig) -> None:
         super().__init__()
-        folder = Path(config.checkpoint).expanduser()
+        folder = config.folder
+        assert folder is not None, "a checkpoint is a folder"
         self.config, self.frozen = config, config.frozen
         self._about = read_map(folder / CONFIG, _HINT, CheckpointError)
         self.wants = wants_of(folder)

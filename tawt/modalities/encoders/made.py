@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tawt.config.modalities import ImageConfig, ModalitiesConfig, WaveformConfig
+from tawt.config.modalities import ContentConfig, ImageConfig, ModalitiesConfig
 from tawt.errors import CheckpointError
 from tawt.files import whole
 from tawt.modalities.encoders.checkpoint import VisionCheckpoint
@@ -40,8 +40,7 @@ def make_modalities(config: ModalitiesConfig, seed: int, begins: bool = True) ->
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        parts: list[ImageConfig | WaveformConfig | None] = [config.image, config.waveform]
-        made = [_made(part, begins) for part in parts if part is not None]
+        made = [_made(name, part, begins) for name, part in config.named.items()]
     for modality in made:
         if modality.frozen:
             modality.eval().requires_grad_(False)
@@ -50,34 +49,28 @@ def make_modalities(config: ModalitiesConfig, seed: int, begins: bool = True) ->
 
 def with_hashes(config: ModalitiesConfig) -> ModalitiesConfig:
     """Return a config that says which weights its frozen encoders have: a run keeps none of them, and is held to it."""
-    changes = {}
-    for name in KINDS:
-        part = getattr(config, name)
-        file = None if part is None or not part.frozen or part.sha256 else _file(part)
-        if file is not None and file.is_file():
-            changes[name] = part.model_copy(update={"sha256": sha256_file(file)})
-    return config.model_copy(update=changes)
+
+    def hashed(name: str, part: ContentConfig) -> ContentConfig:
+        file = part.file if part.frozen and not part.sha256 else None
+        if file is None or not file.is_file():
+            return part
+        return part.model_copy(update={"sha256": sha256_file(file)})
+
+    return config.each(hashed)
 
 
-def _file(config: ImageConfig | WaveformConfig) -> Path | None:
-    """Return the file of weights that a config names; None where it names none."""
-    if isinstance(config, ImageConfig) and config.checkpoint:
-        return Path(config.checkpoint).expanduser() / "model.safetensors"
-    return Path(config.weights).expanduser() if config.weights else None
-
-
-def _made(config: ImageConfig | WaveformConfig, begins: bool) -> Modality:
-    file = _file(config)
+def _made(name: str, config: ContentConfig, begins: bool) -> Modality:
+    file = config.file
     if config.frozen and config.sha256 and file is not None and file.is_file() and sha256_file(file) != config.sha256:
         raise CheckpointError(
             str(file), f"has other weights than the run began with ({config.sha256[:12]}), expected those of its "
             "frozen encoder", "put them back; or train the run again",
         )  # fmt: skip
-    if isinstance(config, ImageConfig) and config.encoder == "checkpoint":
+    if isinstance(config, ImageConfig) and config.checkpoint:
         return VisionCheckpoint(config)
-    modality = Image(config) if isinstance(config, ImageConfig) else Waveform(config)
-    if config.weights and (begins or config.frozen):
-        load_weights(modality, Path(config.weights).expanduser())
+    modality = KINDS[name](config)
+    if file is not None and (begins or config.frozen):
+        load_weights(modality, file)
     return modality
 
 

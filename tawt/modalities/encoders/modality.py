@@ -17,14 +17,16 @@ import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tawt.arrays import Words
+from tawt.arrays import Ints, Words
+from tawt.config.modalities import ContentConfig
 
-OF_WEIGHTS = ("weights", "frozen", "sha256")
-"""Keys of a config that say where weights come from and what becomes of them, and nothing of what is encoded."""
+OF_WEIGHTS = frozenset(ContentConfig.model_fields)
+"""Keys of a section that say nothing of what is encoded."""
 
 
 class Modality(nn.Module):
@@ -73,6 +75,7 @@ VERSION = 1
 """Goes up with every change to how a content becomes an input or an embedding: what was cached before is made anew."""
 
 
-def modality_of(code: str, modalities: Sequence[Modality]) -> int:
-    """Return which modality the events of a code have contents of; -1 = none of these."""
-    return next((k for k, modality in enumerate(modalities) if code.startswith(modality.prefix)), -1)
+def modality_of(codes: Sequence[str], modalities: Sequence[Modality]) -> Ints:
+    """Return which modality the events of each code have contents of, `(n,)`; -1 = none of these."""
+    found = [next((k for k, one in enumerate(modalities) if code.startswith(one.prefix)), -1) for code in codes]
+    return np.array(found, dtype=np.int64)

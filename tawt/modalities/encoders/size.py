@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from tawt.config.modalities import ImageConfig, ModalitiesConfig
-from tawt.modalities.encoders.images import Image
+from tawt.config.modalities import ModalitiesConfig
+from tawt.modalities.encoders.made import KINDS
 from tawt.modalities.encoders.modality import Modality
-from tawt.modalities.encoders.waveform import Waveform
 
 BYTES = 4
 """Of a number."""
@@ -20,15 +18,15 @@ BYTES = 4
 def count_parameters(config: ModalitiesConfig, frozen: bool) -> int:
     """Return the parameters of the encoders that learn, or of the frozen ones, without making them."""
     n = 0
-    for part in (config.image, config.waveform):
-        if part is None or part.frozen != frozen:
+    for name, part in config.named.items():
+        if part.frozen != frozen:
             continue
-        if isinstance(part, ImageConfig) and part.encoder == "checkpoint":
-            files = Path(part.checkpoint).expanduser().glob("*.safetensors")  # who makes it tells if there are none
+        if part.folder is not None:
+            files = part.folder.glob("*.safetensors")  # who makes it tells if there are none
             n += sum(file.stat().st_size for file in files) // BYTES
             continue
         with torch.device("meta"):
-            made = Image(part) if isinstance(part, ImageConfig) else Waveform(part)
+            made = KINDS[name](part)
         n += sum(parameter.numel() for parameter in made.parameters())
     return n
 

@@ -84,8 +84,7 @@ class Finder:
         self._subjects, self._origins = subject_id[order], origin[order]
         numbers = {code: number for number, code in enumerate(codes)}
         self._type = np.array([numbers.get(code, -1) for code in contents.codes], dtype=np.int64)
-        of_code = [modality_of(code, modalities) for code in contents.codes]
-        self._modality = np.array(of_code, dtype=np.int64)
+        self._modality = modality_of(contents.codes, modalities)
         self.word: Words = np.array([int(one[:16], 16) for one in contents.sha256], dtype=np.uint64)
         """`(c,)`, the content's hash, as far as a word goes."""
 

@@ -100,7 +100,7 @@ def look(
             tells how large they are and no model takes.
     """
     contents = open_contents(workspace) if opened is None else opened
-    if contents is None or not any(modality_of(code, modalities) >= 0 for code in contents.codes):
+    if contents is None or (modality_of(contents.codes, modalities) < 0).all():
         if needed:
             prefixes = ", ".join(f"{one.prefix}..." for one in modalities)
             raise ConfigError(
@@ -119,7 +119,7 @@ def _encoded(
     modality: Modality, contents: Contents, modalities: Sequence[Modality], workspace: Path, device: torch.device | str
 ) -> NDArray[np.float32]:
     out = np.zeros((len(contents.sha256), modality.d_embedding), dtype=np.float32)
-    of_code = np.array([modality_of(code, modalities) for code in contents.codes])
+    of_code = modality_of(contents.codes, modalities)
     own = np.unique(contents.content[of_code[contents.code] == modalities.index(modality)])
     folder = workspace / EMBEDDED
     refuse_links(workspace, folder, inner=True)

@@ -12,8 +12,10 @@ from torch import nn
 
 from tawt.config.modalities import CnnConfig, ImageConfig, ModalitiesConfig, VitConfig, WaveformConfig
 from tawt.errors import CheckpointError
+from tawt.modalities.decode import MODALITIES
 from tawt.modalities.encoders.images import Image, changed
-from tawt.modalities.encoders.made import make_modalities, save_weights
+from tawt.modalities.encoders.made import KINDS, make_modalities, save_weights
+from tawt.modalities.encoders.modality import modality_of
 from tawt.modalities.encoders.patches import PatchTransformer
 from tawt.modalities.encoders.waveform import Waveform
 
@@ -197,3 +199,11 @@ def test_settings_that_do_not_fit_are_refused(settings) -> None:
     """What no encoder could be is an error of the config."""
     with pytest.raises(ValidationError):
         ImageConfig(**settings)
+
+
+@pytest.mark.parametrize("name", [*ModalitiesConfig.model_fields.keys() - {"fusion"}])
+def test_what_can_be_looked_at_is_decoded_and_made(name: str) -> None:
+    """Each modality that a config can name is one that files are decoded as, and has an encoder of its codes."""
+    (modality,) = make_modalities(ModalitiesConfig.model_validate({name: {}}), 0)
+    assert name in MODALITIES and type(modality) is KINDS[name] and modality.prefix == f"{name.upper()}//"
+    assert modality_of(["LAB//x", f"{name.upper()}//x"], [modality]).tolist() == [-1, 0]
