@@ -1,7 +1,7 @@
 """What the engine's catalog says of functions and types.
 
 A stage may call what gives the same result for the same arguments, whether built in or a macro of such: not the clock,
-chance, settings, sequences, files or the environment.
+chance, settings, sequences, files or the environment. The session's zone is a setting, but always the one of `connect`.
 """
 
 from __future__ import annotations
@@ -100,16 +100,27 @@ class _Function:
     stability: str | None
     definition: str | None
     gives: str | None
+    takes: tuple[str, ...]
+
+    @property
+    def reads_zone(self) -> bool:
+        """Whether it reckons with moments that have a zone: what of the session it hangs on is the zone."""
+        return (
+            bool(self.takes)
+            and re.search("TIME ZONE|TIMESTAMPTZ", " ".join((*self.takes, self.gives or ""))) is not None
+        )
 
 
 @lru_cache(maxsize=1)
 def _catalog() -> dict[str, list[_Function]]:
-    listed = (
-        "select lower(function_name), function_type, stability, macro_definition, return_type from duckdb_functions()"
-    )
+    listed = """
+        select lower(function_name), function_type, stability, macro_definition, return_type, parameter_types
+        from duckdb_functions()
+    """
     catalog: dict[str, list[_Function]] = {}
-    for name, *about in engine().cursor().execute(listed).fetchall():
-        catalog.setdefault(name, []).append(_Function(*about))
+    for name, kind, stability, definition, gives, takes in engine().cursor().execute(listed).fetchall():
+        one = _Function(kind, stability, definition, gives, tuple(type_ or "" for type_ in takes or ()))
+        catalog.setdefault(name, []).append(one)
     return catalog
 
 
@@ -172,5 +183,5 @@ def _is_pure(one: _Function, row_wise: bool) -> bool:
         # `range` and its like are lists too, where no relation is expected
         return True
     if one.kind == "scalar":
-        return one.stability == "CONSISTENT"
+        return one.stability == "CONSISTENT" or (one.stability == "CONSISTENT_WITHIN_QUERY" and one.reads_zone)
     return one.kind in ("aggregate", "window") and not row_wise

