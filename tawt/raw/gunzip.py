@@ -1,10 +1,16 @@
-"""What a .gz file holds, unpacked in large strides to be read once: `gzip` takes about a fifth longer."""
+"""What a .gz file holds, unpacked in large strides to be read once, by the fastest library that is there."""
 
 from __future__ import annotations
 
 import zlib
+from importlib import import_module
+from importlib.util import find_spec
 from typing import IO, Any
 
+_LIBRARY: Any = import_module("isal.isal_zlib") if find_spec("isal") is not None else zlib
+"""ISA-L unpacks in a third to a half of zlib's time, and holds what it unpacks to the same sums; it is not made for
+every machine."""
+_BEGIN = b"\x1f\x8b"
 _STRIDE = 1 << 17
 
 
@@ -16,7 +22,8 @@ class Unpacked:
     """
 
     def __init__(self, source: IO[bytes]) -> None:
-        self._source, self._packed, self._member = source, b"", _member()
+        self._source, self._packed = source, source.read(_STRIDE)
+        self._member = _member(self._packed)
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, up to so many; none at the end.
@@ -27,7 +34,10 @@ class Unpacked:
         """
         block = b""
         while not block and self._has_more():
-            block = self._member.decompress(self._packed, size)
+            try:
+                block = self._member.decompress(self._packed, size)
+            except _LIBRARY.error as error:
+                raise zlib.error(*error.args) from None
             self._packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
         return block
 
@@ -41,9 +51,11 @@ class Unpacked:
                     raise EOFError
                 return False
         if ended:
-            self._packed, self._member = packed, _member()
+            self._packed, self._member = packed, _member(packed)
         return True
 
 
-def _member() -> Any:
-    return zlib.decompressobj(zlib.MAX_WBITS | 16)
+def _member(packed: bytes) -> Any:
+    if not packed.startswith(_BEGIN[: len(packed)]):  # of few bytes a library may say that they end early
+        raise zlib.error
+    return _LIBRARY.decompressobj(zlib.MAX_WBITS | 16)

@@ -1,4 +1,4 @@
-"""What is unpacked in strides is what `gzip` unpacks."""
+"""What is unpacked in strides is what `gzip` unpacks, by either library."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import zlib
 
 import pytest
 
+from tawt.raw import gunzip
 from tawt.raw.gunzip import Unpacked
 
 WHOLE = b"".join(gzip.compress(b"a,1\n" * n, mtime=0) + b"\0" * n for n in (3, 0, 700))
+
+
+@pytest.fixture(autouse=True, params=["zlib", "isal.isal_zlib"])
+def _library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gunzip, "_LIBRARY", pytest.importorskip(request.param))
 
 
 def _read(packed: bytes, size: int = 100) -> bytes:
