@@ -116,47 +116,25 @@ class RecordCounter:
             return
         if self._not_utf8 is None and not (block.isascii() and not self._utf8.getstate()[0]):
             self._check_utf8(block)
-        if self._is_plain(block):
-            n_ends = block.count(_LF)
-            self._n_ended, self._n_lines = self._n_ended + n_ends, self._n_lines + n_ends
-            self._blank = int(block.endswith(_LF))
-            self._ends |= {_LF} if n_ends else set()
-            self._before = (self._before + block[-8:])[-8:]
-            return
         self._note_blank(block)
         data = np.frombuffer(block, np.uint8)
-        is_lf = data == _LF[0]
-        is_end = is_lf | (data == _CR[0]) if _CR in block else is_lf
-        # of several line ends in a row the first ends a record
-        ends_record = is_end.copy()
-        ends_record[1:] &= ~is_end[:-1]
-        ends_record[0] &= self._before[-1:] not in (_LF, _CR)
+        is_end, has_cr = data == _LF[0], _CR in block
+        ends = np.flatnonzero(is_end | (data == _CR[0]) if has_cr else is_end)
         has_quotes = self.quote is not None and self.quote.encode() in block
         toggles = self._toggles(block, self.quote or "") if has_quotes else np.empty(0, np.int64)
+        # of several line ends in a row the first ends a record
+        ends_record = np.diff(ends, prepend=-1 if self._before[-1:] in (_LF, _CR) else -2) > 1
+        if len(toggles) or self._quoted:
+            is_outside = (np.searchsorted(toggles, ends) + self._quoted) % 2 == 0
+            ends, ends_record = ends[is_outside], ends_record[is_outside]
+        self._n_ended += int(np.count_nonzero(ends_record))
+        self._note_ends(data, ends, has_cr)
         if len(toggles):
-            self._n_ended += len(self._outside(np.flatnonzero(ends_record), toggles))
-            self._note_ends(data, self._outside(np.flatnonzero(is_end), toggles))
             if (len(toggles) + self._quoted) % 2:
                 self._opened = self._n_lines + block.count(_LF, 0, int(toggles[-1])) + 1
             self._quoted = bool((len(toggles) + self._quoted) % 2)
-        elif not self._quoted:
-            self._n_ended += int(np.count_nonzero(ends_record))
-            if is_end is not is_lf:
-                self._note_ends(data, np.flatnonzero(is_end))
-            elif _LF in block:
-                self._ends.add(_LF)
-        self._n_lines += int(np.count_nonzero(is_lf))
+        self._n_lines += int(np.count_nonzero(is_end))
         self._before = (self._before + block[-8:])[-8:]
-
-    def _is_plain(self, block: bytes) -> bool:
-        """Return whether each `\\n` of a block ends a record, and nothing else does: then to count them is enough."""
-        return not (
-            self._quoted
-            or _CR in block
-            or _LF + _LF in block
-            or block.startswith(_LF)
-            or (self.quote is not None and self.quote.encode() in block)
-        )
 
     def _note_blank(self, block: bytes) -> None:
         begin = len(block) - len(block.lstrip(_LF + _CR))
@@ -165,10 +143,10 @@ class RecordCounter:
         self._blank = self._blank + begin if begin == len(block) else len(block) - len(block.rstrip(_LF + _CR))
         self._most_blank = max([self._most_blank, *(n for n in (*stretches, self._blank) if n >= 64)])
 
-    def _outside(self, places: npt.NDArray[np.int64], toggles: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        return places[(np.searchsorted(toggles, places) + self._quoted) % 2 == 0]
-
-    def _note_ends(self, data: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]) -> None:
+    def _note_ends(self, data: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64], has_cr: bool) -> None:
+        if not has_cr:
+            self._ends |= {_LF} if len(ends) else set()
+            return
         lf, cr = ends[data[ends] == _LF[0]], ends[data[ends] == _CR[0]]
         n_both = int(np.count_nonzero(data[cr[cr + 1 < len(data)] + 1] == _LF[0]))
         self._ends |= {e for e, n in ((_LF, len(lf) - n_both), (_CR, len(cr) - n_both), (_CR + _LF, n_both)) if n}
