@@ -21,6 +21,7 @@ from tawt.fidelity.portrait import Some, some_of
 from tawt.privacy.traces import copies, traces_of
 from tawt.synthesis.controls import Draw, fitted
 from tawt.synthesis.origins import Origins
+from tawt.synthesis.rollout import MOST_EVENTS
 from tawt.synthesis.shared import Shared, fit_shared
 
 _MOST_KEPT = 1 << 21
@@ -115,7 +116,7 @@ class Redrawn:
         self._kept = kept if room > 0 else None
 
 
-def control(name: str, people: OfSplit, n: int, vocabulary: Vocabulary, seed: int = 0, most: int = 4096) -> Redrawn:
+def control(name: str, people: OfSplit, n: int, vocabulary: Vocabulary, seed: int = 0) -> Redrawn:
     """Fit a control to real people, and return as many records of it.
 
     Args:
@@ -124,12 +125,12 @@ def control(name: str, people: OfSplit, n: int, vocabulary: Vocabulary, seed: in
         n: Records.
         vocabulary: Of their dataset.
         seed: Of the records.
-        most: Events after which a record is cut.
     """
     origins = Origins.of(people.split.origins[people.subjects])
     draw = fitted(
-        name, people, lambda: _shared_of(people.split, vocabulary), seed, most, lambda which: origins.draw(which, seed)
-    )
+        name, people, lambda: _shared_of(people.split, vocabulary), seed, MOST_EVENTS,
+        lambda which: origins.draw(which, seed),
+    )  # fmt: skip
     return Redrawn(draw, n)
 
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-import numpy as np
-
 from tawt.errors import printable
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 24, 12, 46
@@ -105,10 +103,10 @@ class Plot:
             f'y1="{self.py(y):.1f}" y2="{self.py(y):.1f}">{inner}</line>'
         )
 
-    def across(self, y: float, style: str = "bound") -> None:
+    def across(self, y: float) -> None:
         """Add a level."""
         self.marks.append(
-            f'<line class="{style}" x1="{self.left}" x2="{self.width - _RIGHT}" '
+            f'<line class="bound" x1="{self.left}" x2="{self.width - _RIGHT}" '
             f'y1="{self.py(y):.1f}" y2="{self.py(y):.1f}"/>'
         )
 
@@ -144,8 +142,8 @@ class Plot:
         return f"<svg {about}>\n{inner}\n</svg>"
 
 
-def reach(values: Sequence[float], floor: float = 0.0) -> tuple[float, float]:
-    """Return the least and the most of some numbers, with the floor among them, and a little room above."""
-    known = np.array([value for value in values if value is not None and math.isfinite(value)] or [floor])
-    low, high = min(floor, float(known.min())), max(floor, float(known.max()))
+def reach(values: Sequence[float]) -> tuple[float, float]:
+    """Return the least and the most of some numbers, with 0 among them, and a little room above."""
+    known = [0.0, *(float(value) for value in values if value is not None and math.isfinite(value))]
+    low, high = min(known), max(known)
     return low, high + 0.05 * ((high - low) or 1)

@@ -37,6 +37,7 @@ from tawt.synthesis.controls import CONTROLS
 from tawt.synthesis.parts import Making, Tally, draw_parts
 from tawt.synthesis.published import Judge, published_set
 from tawt.synthesis.refusals import Refusals
+from tawt.synthesis.rollout import MOST_EVENTS
 from tawt.synthesis.source import PRIORS, Drawing, source_of
 from tawt.synthesis.validity import Rules
 from tawt.synthesis.written import first_id, write_about
@@ -107,7 +108,7 @@ def generate(
     prior: str | None = None,
     conditions: Sequence[str] = (),
     rules: str | Path | None = None,
-    most: int = 4096,
+    most: int = MOST_EVENTS,
     threads: int | None = None,
     memory_limit: str | None = None,
     publish_anyway: Sequence[str] = (),

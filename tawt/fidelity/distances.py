@@ -134,21 +134,20 @@ def radii(x: Matrix, k: int = NEIGHBOURS) -> Matrix:
     return found
 
 
-def surroundings(real: Matrix, other: Matrix, k: int = NEIGHBOURS) -> dict[str, Measure]:
+def surroundings(real: Matrix, other: Matrix) -> dict[str, Measure]:
     """Return precision, recall, density and coverage.
 
-    A point's surroundings reach to its `k`-th neighbour in its own set. Precision is the share of the others within
+    A point's surroundings reach to its fifth neighbour in its own set. Precision is the share of the others within
     those of a real point, recall of the real ones within those of another; density counts how many real ones each of
-    the others is near, over `k`; coverage is the share of real points with another in their surroundings. Intervals
+    the others is near, over five; coverage is the share of real points with another in their surroundings. Intervals
     leave out points that are asked about, not neighbours.
 
     Args:
         real: `(n, f)`.
         other: `(m, f)`.
-        k: Neighbours.
     """
     # source: Kynkaanniemi et al. 2019 (precision, recall), Naeem et al. 2020 (density, coverage)
-    x, y = drawn(real), drawn(other)
+    x, y, k = drawn(real), drawn(other), NEIGHBOURS
     if min(len(x), len(y)) <= k:
         return {name: Measure(None, reason=f"fewer than {k + 2} subjects") for name in SURROUNDINGS}
     of_x, of_y = radii(x, k), radii(y, k)

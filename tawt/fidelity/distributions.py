@@ -14,6 +14,8 @@ from tawt.fidelity.groups import N_GROUPS
 
 MOST = 1 << 13
 """Numbers that are kept of each kind."""
+_WAYS = 60
+"""In which the groups of patients are dealt out anew."""
 _48, _16 = np.uint64(48), np.uint64(16)
 
 
@@ -102,15 +104,14 @@ def apart(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[float, floa
     return float(gap.max()), float(gap[:-1] @ np.diff(both.astype(np.float64)))
 
 
-def limit(x: Distributions, y: Distributions, kind: int, n_splits: int = 60, level: float = 0.95) -> float:
-    """Return the KS distance that two halves of two sets of one origin stay below, patients being dealt out anew.
+def limit(x: Distributions, y: Distributions, kind: int) -> float:
+    """Return the KS distance that two halves of two sets of one origin stay below in 95 of 100, patients being dealt
+    out anew.
 
     Args:
         x: Of one set.
         y: Of the other.
         kind: Of the numbers.
-        n_splits: Ways to deal out the groups of patients.
-        level: Share of the ways that stay below.
     """
     value = np.concatenate([x.of(kind), y.of(kind)])
     group = np.concatenate([x.groups_of(kind).astype(np.int64), y.groups_of(kind).astype(np.int64) + N_GROUPS])
@@ -118,9 +119,9 @@ def limit(x: Distributions, y: Distributions, kind: int, n_splits: int = 60, lev
     value, group = value[order], group[order]
     ends = np.append(np.diff(value) > 0, True)
     rng = np.random.default_rng(Salt.VALUES)
-    found = np.zeros(n_splits)
-    for i in range(n_splits):
+    found = np.zeros(_WAYS)
+    for i in range(_WAYS):
         first = np.isin(group, rng.permutation(2 * N_GROUPS)[:N_GROUPS])
         weight: Floats = np.where(first, 1 / max(first.sum(), 1), -1 / max((~first).sum(), 1))
         found[i] = np.abs(weight.cumsum()[ends]).max()
-    return float(np.quantile(found, level))
+    return float(np.quantile(found, 0.95))

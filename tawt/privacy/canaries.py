@@ -37,10 +37,7 @@ class Planted:
     """Drawn in the same way, and never planted."""
 
 
-def plant(
-    train: Records, n_each: int = 20, n_candidates: int = 1000, multiplicities: tuple[int, ...] = MULTIPLICITIES,
-    seed: int = 0,
-) -> Planted:  # fmt: skip
+def plant(train: Records, n_each: int = 20, n_candidates: int = 1000, seed: int = 0) -> Planted:
     """Draw records of nobody, no two alike, and plant some of them.
 
     Each has as many events as some record of train, at random times within its span. What and with which value is
@@ -50,7 +47,6 @@ def plant(
         train: Real records, statics among them.
         n_each: Canaries of each multiplicity.
         n_candidates: Records that are drawn and not planted.
-        multiplicities: How often canaries are planted.
         seed: Of all that is drawn.
 
     Raises:
@@ -61,7 +57,7 @@ def plant(
     of = np.flatnonzero(np.bincount(train.subject[~train.is_static], minlength=train.n_subjects) > 0)
     if not len(pool):
         raise ConfigError("canaries", f"find no event that more than {SMALL_CELL} people have, expected some")
-    multiplicity = np.repeat(np.array(multiplicities, dtype=np.int64), n_each)
+    multiplicity = np.repeat(np.array(MULTIPLICITIES, dtype=np.int64), n_each)
     drawn = _drawn(train, pool, of, len(multiplicity) + n_candidates, seed)
     canaries = drawn.take(np.arange(len(multiplicity)))
     often = canaries.take(np.repeat(np.arange(len(multiplicity)), multiplicity))

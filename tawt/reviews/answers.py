@@ -21,7 +21,9 @@ from tawt.seals import hold
 FORMAT = "tawt.review/1"
 FLAGS = ("order", "value", "combination")
 """What may be impossible about a record."""
-Scale = Annotated[int, Field(strict=True, ge=1, le=5)]
+MOST = 5
+"""Ratings are from 1 to that."""
+Scale = Annotated[int, Field(strict=True, ge=1, le=MOST)]
 Number = Annotated[int, Field(strict=True, ge=1)]
 _AGAIN = "it cannot be made again: take the folder from a copy"
 _HINT = "give a file that the page of this review saved, as it was saved"
@@ -48,7 +50,7 @@ class Answer(Section):
 
 _EXPECTED = {
     "item": "the number of a record",
-    **dict.fromkeys(("invented", "plausible"), "a whole number from 1 to 5, or null"),
+    **dict.fromkeys(("invented", "plausible"), f"a whole number from 1 to {MOST}, or null"),
     **dict.fromkeys(FLAGS, "true or false"),
     "note": "a text of at most 2,000 characters",
 }

@@ -10,7 +10,7 @@ A flow would do as a mixture does, with more code and without conditions in clos
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -218,19 +218,16 @@ def ready_prior(
     tuning: Split | None,
     *,
     known: Mapping[str, Mapping[int, str | float]] | None = None,
-    seed: int = 0,
-    note: Callable[[str], None] = lambda text: None,
 ) -> Prior:
     """Return the prior of a file where it is of these weights, subjects and settings; else fit it, and write it there.
 
-    Arguments and errors are those of `fit_prior`; `note` hears why it is made again.
+    Arguments and errors are those of `fit_prior`.
     """
     if path.exists():
         found = load_prior(path)
-        if found.made_of == _made_of(kind, decoder, train, tuning, known or {}, seed, STEPS):
+        if found.made_of == _made_of(kind, decoder, train, tuning, known or {}, 0, STEPS):
             return found
-        note(f"{path} is of other weights, subjects or settings: it is made again")
-    made = fit_prior(kind, decoder, train, tuning, known=known, seed=seed)
+    made = fit_prior(kind, decoder, train, tuning, known=known)
     save_prior(made, path)
     return made
 

@@ -24,6 +24,8 @@ from tawt.synthesis.shared import Shared
 COMPANY = 64
 """Records that are drawn side by side. What is computed hangs in its last bits on how many these are, so they are
 always as many, also where few of them are wanted."""
+MOST_EVENTS = 4096
+"""After which a record is cut, where nobody says when."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,7 @@ def invent(
     decoder: LoadedDecoder,
     numbers: Ints,
     seed: int,
-    most: int = 4096,
+    most: int = MOST_EVENTS,
     origins: Callable[[Ints], Ints] = np.zeros_like,
     shared: Shared | None = None,
     latent: Callable[[Ints], Tensor] | None = None,

@@ -22,7 +22,7 @@ from tawt.synthesis.controls import Draw, fitted
 from tawt.synthesis.known import hold_given
 from tawt.synthesis.origins import Origins
 from tawt.synthesis.prior import Kind, ready_prior
-from tawt.synthesis.rollout import Invented, invent
+from tawt.synthesis.rollout import MOST_EVENTS, Invented, invent
 from tawt.synthesis.shared import Shared, fit_shared, hold_shared
 
 PRIORS: tuple[Kind, ...] = get_args(Kind)
@@ -43,7 +43,7 @@ class Drawing:
     """What all records are to be of, by name."""
     seed: int = 0
     """Of the set."""
-    most: int = 4096
+    most: int = MOST_EVENTS
     """Events after which a record is cut."""
 
     @property

@@ -54,7 +54,6 @@ def look_beside(
     workspace: Path,
     device: torch.device | str = "cpu",
     *,
-    needed: bool = False,
     changed: Change | None = None,
 ) -> Looking | None:
     """Return what an encoder looks at in a workspace; None where it looks at nothing, or there is nothing.
@@ -63,18 +62,16 @@ def look_beside(
         encoder: Of a run.
         workspace: Whose records it reads.
         device: Where frozen modalities encode what nobody encoded before.
-        needed: Whether there must be something.
         changed: What is looked at in place of the contents; None = they.
 
     Raises:
         CheckpointError: A frozen modality gives something that is no number.
-        ConfigError: There must be something, and is not.
         DatasetError: Contents are not as they were written.
     """
     if not (isinstance(encoder.beside, Fused) and encoder.beside.joins):
         return None
     beside = encoder.beside
-    return look(beside.looked_at, beside.dropout, workspace, device, needed=needed, changed=changed)
+    return look(beside.looked_at, beside.dropout, workspace, device, changed=changed)
 
 
 def look(
@@ -94,7 +91,8 @@ def look(
         modalities: What is looked at.
         dropout: As of `FusionConfig`.
         workspace: Whose records are read.
-        device: As of `look_beside`, as are `needed` and `changed`.
+        device: As of `look_beside`, as is `changed`.
+        needed: Whether there must be something.
         opened: The contents of the workspace, if somebody has them already.
         encodes: Whether frozen modalities encode, and keep what they say; else batches hold contents as they are, which
             tells how large they are and no model takes.

@@ -48,8 +48,6 @@ class Sampler:
         words: `(b,)` uint64, a random word of each record.
         watched: `(v,)` bool, data_types whose chance is told; None = none.
         possible: `(2, v)` bool, data_types that come with a time, and as static facts; None = each may be both.
-        suppressed: Whether these never come: their chance goes to the others.
-        until: `(b,)`, us since the origin: a record ends before what would lie beyond; None = never.
         snap: To the numbers that are told; None = as they are drawn.
         asked: Whether each prompt holds all that was known at its document's end: what comes lies behind that.
         z: `(b, width)`, the latent of each record; None = that of none, which is all 0.
@@ -65,15 +63,12 @@ class Sampler:
         *,
         watched: Tensor | None = None,
         possible: Tensor | None = None,
-        suppressed: bool = False,
-        until: Ints | None = None,
         snap: Snap | None = None,
         asked: bool = False,
         z: Tensor | None = None,
     ) -> None:
         self.encoder, self.heads, self.vocabulary = encoder, heads, vocabulary
-        self.words, self.suppressed, self.snap = words, suppressed, snap
-        self.until = torch.from_numpy(until) if until is not None else None
+        self.words, self.suppressed, self.snap = words, False, snap
         v = len(vocabulary)
         self.watched = watched if watched is not None else torch.zeros(v, dtype=torch.bool)
         never = torch.zeros(v, dtype=torch.bool)
@@ -95,21 +90,17 @@ class Sampler:
         self._asked = torch.full((b,), asked)
         self._end = (prompts.end_hours * US_PER_HOUR).round().long()
 
-    def branched(
-        self, records: Tensor, words: NDArray[np.uint64], until: Ints | None = None, *, suppressed: bool = False
-    ) -> Sampler:
+    def branched(self, records: Tensor, words: NDArray[np.uint64], *, suppressed: bool = False) -> Sampler:
         """Return one that goes on from where this one is: of some records, `(m,)`, each as often as it is named.
 
         Args:
             records: Numbers of this sampler's records.
             words: `(m,)`.
-            until: `(m,)`, see `Sampler`.
-            suppressed: See `Sampler`.
+            suppressed: Whether what is watched never comes: its chance goes to the others.
         """
         other = copy.copy(self)
         other.reading = self.reading.of(records)
         other.words, other.suppressed = words, suppressed
-        other.until = torch.from_numpy(until) if until is not None else None
         other.alive, other._row = self.alive[records].clone(), torch.arange(len(records))
         other._keep(records)
         return other
@@ -132,7 +123,6 @@ class Sampler:
             if len(rows) <= _SPARE * len(self._row):
                 self.reading = self.reading.of(rows)
                 self._row, self.words = self._row[rows], self.words[rows.numpy()]
-                self.until = self.until[rows] if self.until is not None else None
                 self._keep(rows)
                 drawn = drawn.of(rows.numpy())
             states = self._read(drawn)
@@ -160,9 +150,6 @@ class Sampler:
         gap = gaps.draw(self._two(number, _GAP), passed, so_far.now, self._resolution)
         gap = gap.clamp_max(MOST_GAP // self._resolution * self._resolution)
         time = torch.where(step == Step.STATIC, 0, so_far.time + torch.where(later, gap, 0))
-        if self.until is not None:
-            beyond = (step != Step.STATIC) & (time > self.until)
-            step = torch.where(beyond, Step.END, step)
         gap_hours = torch.where(later, gap / US_PER_HOUR, 0.0).float()
         minute = so_far.at_clock(time) // US_PER_MINUTE % MINUTES
         after = heads.after(states, step, gap_hours, minute)

@@ -219,9 +219,8 @@ def test_what_is_suppressed_never_comes_and_its_chance_is_told(records):
     there = first.step != Step.END
     spread = 4 * (came[there].std() / there.sum() ** 0.5)
     assert abs(came[there].mean() - first.watched[there].mean()) < spread and first.watched.min() > 0.01
-    bound = Sampler(
-        encoder, heads, vocabulary, empty(batch, 50), draw(np.arange(50), 1), watched=watched, suppressed=True
-    )
+    begun = Sampler(encoder, heads, vocabulary, empty(batch, 50), draw(np.arange(50), 1), watched=watched)
+    bound = begun.branched(torch.arange(50), begun.words, suppressed=True)
     for drawn in bound.events(20):
         there = drawn.step != Step.END
         assert not np.isin(drawn.data_type[there], [4, 5, 6, 7]).any()
@@ -314,17 +313,6 @@ def test_letting_go_of_what_has_ended_changes_no_record(records, monkeypatch):
         for name in ("time", "data_type", "value_status", "value_token"):
             assert np.array_equal(getattr(a, name)[there], getattr(b, name)[there]), name
         np.testing.assert_allclose(a.value[there], b.value[there], atol=1e-4)
-
-
-def test_records_end_at_their_horizon(records):
-    """What would lie beyond the horizon ends the record, and none lies beyond it."""
-    vocabulary, batch = records
-    encoder, heads = a_decoder(vocabulary)
-    until = np.full(64, 12 * HOUR)
-    free = Sampler(encoder, heads, vocabulary, empty(batch, 64), draw(np.arange(64), 2))
-    assert max(int(drawn.time.max()) for drawn in free.events(25)) > 12 * HOUR, "the case is not met"
-    for drawn in Sampler(encoder, heads, vocabulary, empty(batch, 64), draw(np.arange(64), 2), until=until).events(25):
-        assert (drawn.time[drawn.step != Step.END] <= 12 * HOUR).all()
 
 
 def test_a_reading_copied_reads_on_alike(records):
