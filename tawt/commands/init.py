@@ -69,7 +69,7 @@ def init(
     raw, root = Path(raw_dir).expanduser(), Path(out if out is not None else ".").expanduser()
     _hold_place(raw, root, name)
     look = look_below(raw, records, subject, report)
-    files = {path: _sealed(path, text) for path, text in files_of(name, look.tables, rows_of).items()}
+    files = {path: _sealed(path, text) for path, text in files_of(name, look.tables, rows_of, look.images).items()}
     with nullcontext() if dry_run else _alone(root, name):
         there = [path for path in files if (root / path).exists() or (root / path).is_symlink()]
         kept = tuple(path for path in there if not _is_own_draft(root / path))

@@ -11,13 +11,14 @@ from tawt.sources.draft_sql import codes, event_part
 from tawt.sources.drafted import Drafted
 
 
-def files_of(name: str, drafted: Sequence[Drafted], rows_of: RowsOf) -> dict[str, str]:
+def files_of(name: str, drafted: Sequence[Drafted], rows_of: RowsOf, images: bool = False) -> dict[str, str]:
     """Return the text of every file of a project.
 
     Args:
         name: Of the pipeline and its source.
         drafted: The tables.
         rows_of: Runs a stage on the rows of a case.
+        images: Whether a table of images lies beside them.
     """
     files: dict[str, str] = {}
     for table in drafted:
@@ -29,15 +30,15 @@ def files_of(name: str, drafted: Sequence[Drafted], rows_of: RowsOf) -> dict[str
         if (of := table.names or ([table] if table.guess.label else [])) and table.guess.label is not None:
             files[f"sql/{name}/codes/{table.name}.sql"] = codes(table, of)
     cases = cases_of(name, drafted, files, rows_of)
-    return {f"pipelines/{name}.yaml": pipeline(name, drafted), **files, f"tests/sql/{name}.yaml": cases}
+    return {f"pipelines/{name}.yaml": pipeline(name, drafted, images), **files, f"tests/sql/{name}.yaml": cases}
 
 
-def pipeline(name: str, drafted: Sequence[Drafted]) -> str:
+def pipeline(name: str, drafted: Sequence[Drafted], images: bool = False) -> str:
     """Return the pipeline as YAML."""
-    return "\n".join(_pipeline(name, drafted)) + "\n"
+    return "\n".join(_pipeline(name, drafted, images)) + "\n"
 
 
-def _pipeline(name: str, drafted: Sequence[Drafted]) -> Iterator[str]:
+def _pipeline(name: str, drafted: Sequence[Drafted], images: bool) -> Iterator[str]:
     read = [table for table in drafted if table.guess.kind != "other"]
     events = [table for table in read if table.has_events]
     counted = any(table.is_counted for table in events)
@@ -45,6 +46,8 @@ def _pipeline(name: str, drafted: Sequence[Drafted]) -> Iterator[str]:
     yield f"name: {name}"
     yield f"source: {name}"
     yield f"description: {quoted(f'Records of {name}.')}  # guessed: say whose they are and where they are described"
+    if images:
+        yield "images: true  # guessed: the table of images lists them, docs/guides/images.md"
     people = [table for table in events if table.guess.subject is not None and table.off is None]
     people.sort(key=lambda table: (not table.is_once, not table.guess.birth, table.name))
     if people:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tawt.contracts.table import read_table
 from tawt.errors import ConfigError, SourceError, TawtError, nearest
+from tawt.project import SHARED, asset
 from tawt.raw.cells import Cells, cells_of
 from tawt.raw.formats import MOST_NAMED
 from tawt.raw.found import FoundTable, PassedOver
@@ -36,6 +38,8 @@ class Look:
     """What to look at that is of no table alone."""
     passed: tuple[PassedOver, ...]
     """What is not read."""
+    images: bool = False
+    """Whether a table of images lies there, which no draft describes: what it is, is said for all sources."""
 
     def rows(self) -> list[tuple[str, str, str, str, str]]:
         """Return what each table was taken for: its name, what it is, whose, when, and what it says."""
@@ -80,7 +84,9 @@ def look_below(
         lambda header: subject not in header and of_one_subject(header),
         lambda header: subject_at(header, subject),
     )
-    tables = by_name(found)
+    of_all = read_table(asset(f"schemas/{SHARED}/images.yaml"))
+    images = [one for one in found if one.place in of_all.paths and {*of_all.key} <= {*one.header}]
+    tables = by_name(one for one in found if one not in images)
     with cells_of(tables, passed, report) as cells:
         looked: dict[str, Looked] = {}
         for table, one in tables.items():
@@ -108,7 +114,9 @@ def look_below(
             if looked
             else "; ".join(_unread(passed)[:_FEW]) or "is it the folder of the raw tables?",
         )  # fmt: skip
-    return Look(tuple(drafted), (*whose.notes, *said_of_all(drafted), *_said_of_parts(drafted)), tuple(passed))
+    of_images = (f"{one.place}: the table of images: each is an event, by `images: true`" for one in images)
+    said = (*whose.notes, *said_of_all(drafted), *_said_of_parts(drafted), *of_images)
+    return Look(tuple(drafted), said, tuple(passed), bool(images))
 
 
 def _said_of_parts(drafted: Sequence[Drafted]) -> Iterator[str]:

@@ -600,6 +600,21 @@ def test_a_table_of_ascii_is_written_as_its_neighbours(tmp_path: Path) -> None:
     assert "table: stays" in text and 'csv: {delimiter: ";", encoding: latin-1}' in text and "tables:" not in text
 
 
+def test_a_table_of_images_is_not_drafted_but_said(tmp_path: Path) -> None:
+    """What the guide says of the table of images is said for all sources: where it lies there with what it must have, the
+    draft switches it on and describes the others alone; a table of that name without it is one of the others."""
+    labs = ("patient,test,taken,result", [f"{1 + n % 9},K,2024-03-02 08:{n:02}:00,{n}.5" for n in range(N)])
+    images = [f"{1 + n % 9},2024-03-02 09:{n:02}:00,images/{n}.png,cxr" for n in range(N)]
+    drafted = _drafted(tmp_path, {"labs": labs, "images/manifest": ("subject_id,time,path,kind", images)})
+    files = files_of("clinic", drafted.tables, rows_of, drafted.images)
+    assert {*_by_name(drafted)} == {"labs"} and not [path for path in files if "manifest" in path]
+    assert yaml.safe_load(files["pipelines/clinic.yaml"])["images"] is True
+    assert any(note.startswith("images/manifest: ") for note in drafted.notes())
+    (tmp_path / "other").mkdir()
+    other = _drafted(tmp_path / "other", {"labs": labs, "images/manifest": ("patient,taken,file,kind", images)})
+    assert {*_by_name(other)} == {"labs", "manifest"} and not other.images
+
+
 def test_bounds_and_texts_of_results_are_read(tmp_path: Path) -> None:
     """What stands beside a number and says that it is a bound is heard; of two texts, the one that only says the code again is
     no result."""
