@@ -26,7 +26,8 @@ def demo(
         bool, typer.Option("--images", help="One with chest pictures, whose risks are known: learn from them, too")
     ] = False,
     subjects: Annotated[
-        int | None, typer.Option(help="Invented subjects; 300, with images 8000", min=10, show_default=False)
+        int | None,
+        typer.Option(help="Invented subjects; 300, with images 8000 and at least 100", min=10, show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the invented hospital", min=0)] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",

@@ -21,5 +21,5 @@ def tell_images(result: Any) -> None:
     columns = ("looks at", "AUC", "best", "best of all", "less best", "less both")
     print_rows(columns, result.rows(), Format.table)
     say("best: risks as they are known of these people (hospital.json), and of all there could be")
-    say(f"{result.seconds:.0f} s")
+    say(f"time: {result.seconds:.0f} s")
     next_command(follow("evaluate", TASK, workspace=result.workspace, run=name_of("both")))

@@ -55,7 +55,11 @@ def training_progress(resume: str | None = None) -> Iterator[Callable[[dict[str,
                 said = monotonic()
                 say(f"  step {event['step']}/{event['max_steps']}  {line}  lr {event['lr']:.1e}  {left}")
         elif kind == "validation":
-            say(f"  tuning after step {event['step']}: loss {event['loss']:.3f} (trivial {event['baseline']:.3f})")
+            found, chance = event.get("found_paired"), event.get("found_by_chance")
+            line = f"  tuning after step {event['step']}: loss {event['loss']:.3f} (trivial {event['baseline']:.3f})"
+            say(line if found is None else f"{line}  pairs found {found:.1%} (by chance {chance:.1%})")
+        elif kind == "begun":
+            say("  ".join(f"{key} {value} ({why})" for key, (value, why) in event["means"].items()))
         elif kind == "note":
             say(f"note: {event['text']}")
         elif kind == "stopped":

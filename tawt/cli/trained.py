@@ -73,9 +73,6 @@ def tell_training(
             say(f"note: {text}")
         next_command(again())
         return
-    chosen = {key: getattr(plan.compute, key) for key in plan.compute.reasons} | {"attention": plan.kernel}
-    reasons = {**plan.compute.reasons, "attention": plan.reasons["kernel"]}
-    say("  ".join(f"{key} {value} ({reasons[key]})" for key, value in chosen.items()))
     losses = _losses(result.metrics)
     weigh = weights(plan.config.objective)
     rows_of = [(split, part, weigh.get(part), *numbers) for split, part, *numbers in losses]

@@ -149,11 +149,13 @@ def _demo(
 ) -> DemoResult:
     """Do what `demo` says in a workspace that is held from the first byte to the last."""
     cleared(root)
+    report({"event": "note", "text": f"inventing {n_subjects:,} subjects"})
     hospital = write_hospital(root / "raw", n_subjects=n_subjects, seed=seed)
     write_sealed(root / HOSPITAL, json.loads(hospital.to_json()))
     first = ingest(root / "raw", "demo", root, threads=threads, report=report)
     second = build_vocab(root, threads=threads, report=report)
     data = replace(first, stages=first.stages + second.stages, notes=first.notes + second.notes)
     training = pretrain(root, CONFIG, device=device, out=root / "runs" / RUN, report=train_report)
+    train_report({"event": "note", "text": f"embedding the {n_subjects:,} subjects"})
     embedding = embed(root, RUN, device=device)
     return DemoResult(root, hospital, data, training, embedding, time.perf_counter() - started)

@@ -135,6 +135,7 @@ def demo_images(
     hold_asked(n_subjects, seed)
     with hold(root):
         cleared(root)
+        report({"event": "note", "text": f"inventing {n_subjects:,} subjects and their pictures"})
         hospital = write_pictured(root / "raw", n_subjects=n_subjects, seed=seed)
         write_sealed(root / HOSPITAL, json.loads(hospital.to_json()))
         first = ingest(root / "raw", PIPELINE, root, threads=threads, report=report)
@@ -154,6 +155,7 @@ def demo_images(
                 device=device, settings=(*TAUGHT, *own, *settings), out=root / "runs" / name_of(looks),
                 report=train_report,
             )  # fmt: skip
+        train_report({"event": "note", "text": "asking all of them of people not seen, whole and with images lost"})
         found = evaluate(root, TASK, [name_of(looks) for looks in LOOKS], baselines=(), device=device)
         asked = {looks: read_predictions(found.folder / f"{name_of(looks)}.parquet") for looks in LOOKS}
         held = tuple(

@@ -52,7 +52,7 @@ def hold_asked(n_subjects: int, seed: int) -> None:
     """
     if n_subjects < LEAST_SUBJECTS:
         what = f"is {n_subjects}, expected at least {LEAST_SUBJECTS} in a hospital with images"
-        raise ConfigError("--subjects", what, "leave it out: 8000")
+        raise ConfigError("--subjects", what, "leave it out for 8000")
     if seed < 0:
         raise ConfigError("--seed", f"is {seed}, expected 0 or more", "--seed 0")
 

@@ -149,6 +149,7 @@ def train(wanted: Wanted, world: World, tell: Report) -> TrainingResult:
             if world.first and task is not None and wanted.teacher is not None and taught is not None:
                 write_taught(run, task, taught, wanted.teacher.made_of)
         with one_voice(world, alike=False), explained(run, tree, wanted.device):
+            setup.report({"event": "begun", "means": plan.means})
             for doubt in plan.doubts if plan.start_step < plan.n_steps else ():
                 setup.note(doubt)
             metrics = trainer.fit()

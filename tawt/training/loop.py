@@ -37,6 +37,9 @@ from tawt.training.watch import AllStop, Delayed, first_bad, not_finite
 FOUND = ("found_paired", "found_by_chance")
 """Names of `tawt.objectives.contrastive.found` in lines of metrics, as shares of the pairs."""
 
+FEW_STEPS = 3
+"""Steps until gradients have come through: what begins at zero lets none pass before its own first step."""
+
 
 class Logger(Protocol):
     """Where lines of metrics go beside `metrics.jsonl`."""
@@ -242,9 +245,9 @@ class Trainer:
         if first:
             settle(run, step, self.metrics.tuning, self.config)
         self.report({"event": "checkpoint", "step": step, "path": str(made.folder)})
-        if made.idle and self._says_idle and step:
+        if made.idle and self._says_idle and step >= FEW_STEPS:
             self.setup.note(without_gradient(made.idle, step))
-        self._says_idle = False
+        self._says_idle &= step < FEW_STEPS
         return made
 
     def _ended(self, step: int) -> bool:

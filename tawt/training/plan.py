@@ -75,6 +75,12 @@ class PretrainPlan:
     doubts: tuple[str, ...]
     """What may not be meant so."""
 
+    @property
+    def means(self) -> dict[str, tuple[str, str]]:
+        """What it runs on, each with its reason."""
+        compute = {key: (str(getattr(self.compute, key)), why) for key, why in self.compute.reasons.items()}
+        return compute | {"attention": (self.kernel, self.reasons["kernel"])}
+
 
 def make_plan(setup: Setup, reached: tuple[int, int] | None = None, examples: Sequence[Example] = ()) -> PretrainPlan:
     """Work out a run's plan from its set-up; nothing is written.

@@ -74,14 +74,20 @@ def test_what_works_through_parts_says_how_long_the_rest_takes(capsys, monkeypat
 
 
 def test_a_training_says_its_validations_notes_and_end(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each is one line; a run that was stopped names the command that goes on with it."""
+    """Each is one line, after what it runs on; of pairs it is told how many are found, beside a blind guess; a run that
+    was stopped names the command that goes on with it."""
     with progress.training_progress() as report:
+        report({"event": "begun", "means": {"device": ("cpu", "asked for"), "threads": ("2", "fastest")}})
         report({"event": "validation", "step": 7, "loss": 1.0, "baseline": 2.0})
+        pairs = {"found_paired": 0.625, "found_by_chance": 0.03125}
+        report({"event": "validation", "step": 8, "loss": 1.0, "baseline": 2.0, **pairs})
         report({"event": "note", "text": "[half] of it"})
         report({"event": "stopped", "step": 9, "resume": "tawt pretrain --resume"})
         report({"event": "something else"})
     assert capsys.readouterr().err.splitlines() == [
+        "device cpu (asked for)  threads 2 (fastest)",
         "  tuning after step 7: loss 1.000 (trivial 2.000)",
+        "  tuning after step 8: loss 1.000 (trivial 2.000)  pairs found 62.5% (by chance 3.1%)",
         "note: [half] of it",
         "stopped after step 9; a checkpoint is saved. Go on with: tawt pretrain --resume",
     ]

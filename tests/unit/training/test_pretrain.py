@@ -57,9 +57,13 @@ def test_a_run_folder_tells_how_it_was_made(workspace, config):
 
 
 def test_progress_is_told(workspace, config):
-    """Each step reports loss, baseline, rate, speed and time left."""
+    """Before the first step what it runs on and why; each step reports loss, baseline, rate, speed and time left."""
     events = []
     pretrain(workspace, config, device="cpu", report=events.append)
+    kinds = [e["event"] for e in events]
+    begun = events[kinds.index("begun")]["means"]
+    assert kinds.index("begun") < kinds.index("step") and begun["device"] == ("cpu", "asked for")
+    assert {"precision", "threads", "attention"} <= begun.keys()
     steps = [e for e in events if e["event"] == "step"]
     assert [e["step"] for e in steps] == list(range(1, 13))
     assert {"max_steps", "loss", "baseline", "lr", "tokens_per_s", "eta_s"} <= steps[0].keys()

@@ -252,6 +252,13 @@ def test_what_no_gradient_reaches_is_told_once(workspace, config, settings, firs
         assert f"and {n - 3} more: no part of the loss hangs on them" in said
 
 
+def test_of_a_first_step_it_is_not_told_what_no_gradient_reaches(workspace, config):
+    """What begins at zero lets none pass before it has learned: a run with checkpoints at each step tells at the third."""
+    idle = ("model.n_layers=0", "model.pooling=cls", "objective.masked.weight=0", "objective.forecast.weight=1")
+    said, _ = notes_of(workspace, changed(config, "train.max_steps=4", "train.checkpoint_every=1", *idle))
+    assert said.count("no gradient has reached") == 1 and "in 3 steps no gradient has reached" in said
+
+
 def test_a_run_without_a_checkpoint_begins_again_from_the_same_weights_alone(workspace, config, tmp_path, broken_off):
     """Broken off before its first checkpoint, a run from another's weights is refused without them, and one from its
     seed is refused with them: neither goes on as what it is not."""
