@@ -14,7 +14,8 @@ from tawt.dataset.reader import Split
 from tawt.evaluation.predictions import Predictions
 from tawt.evaluation.table import Comparison, compare
 from tawt.evaluations.answered import Asked
-from tawt.modalities.fusion.looking import Change, look_beside
+from tawt.modalities.contents import open_contents
+from tawt.modalities.fusion.looking import Change
 from tawt.runs.answer import LoadedTask, answer_all
 from tawt.training.device import Compute
 
@@ -41,7 +42,8 @@ def with_fewer(
         seed: Of the draws, and of what is lost.
         tell: Hears why there is none.
     """
-    if look_beside(task.loaded.encoder, splits[0].folder.parent.parent, compute.device) is None:
+    beside, workspace = task.loaded.encoder.beside, splits[0].workspace
+    if beside is None or workspace is None or open_contents(workspace) is None:
         return None
     ways: dict[str, Change] = {f"{share:.0%} lost": _loses(share, seed) for share in SHARES}
     ways[SHUFFLED] = lambda contents: contents.shuffled(seed)

@@ -52,6 +52,8 @@ class Split:
     """What dates and hours of the record mean: kept, shifted or none (see the pipeline's key of this name)."""
     time_origin: str = "first_event"
     """What the origins are: birth, first_event or anchor."""
+    workspace: Path | None = None
+    """Whose records they are; None of records in memory."""
 
     @property
     def build_again(self) -> str:
@@ -194,6 +196,7 @@ class TripletDataset:
             origins=joined("origin"),
             calendar=self.manifest.calendar,
             time_origin=self.time_origin,
+            workspace=self.folder.parent,
         )
 
 

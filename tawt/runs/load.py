@@ -105,7 +105,7 @@ class LoadedEncoder(Saved):
             DatasetError: There is no document, or contents are not as they were written.
         """
         device = next(self.encoder.parameters()).device
-        looking = look_beside(self.encoder, split.folder.parent.parent, device, changed=changed)
+        looking = look_beside(self.encoder, split.workspace, device, changed=changed)
         return PackedLoader(
             split, self.vocabulary, self.config.batching, self.config.train.seed, asked=asked,
             beside=None if looking is None else looking.finder(split, self.vocabulary),

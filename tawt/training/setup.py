@@ -19,7 +19,7 @@ from tawt.files import digest
 from tawt.heads.targets import Task
 from tawt.modalities.contents import Contents, open_contents
 from tawt.modalities.fusion.fused import Fused
-from tawt.modalities.fusion.looking import Looking, look
+from tawt.modalities.fusion.looking import Looking, hold_found, look
 from tawt.models.attention import block_mask, choose_kernel
 from tawt.models.attention.blocks import whole_steps
 from tawt.objectives.baselines import SAMPLE_BATCHES, Baselines, count_baselines
@@ -241,9 +241,8 @@ def _looking(
     beside = model.encoder.beside
     if not isinstance(beside, Fused):
         return None
-    see = partial(
-        look, beside.looked_at, beside.dropout, workspace, compute.device, needed=True, opened=contents, encodes=encodes
-    )
+    held = hold_found(beside.looked_at, contents, workspace)
+    see = partial(look, beside, held, workspace, compute.device, encodes)
     found = see() if world.first else None
     world.wait(patient=True)
     return found if world.first else see()

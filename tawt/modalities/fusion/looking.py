@@ -49,18 +49,22 @@ class Looking:
         )  # fmt: skip
 
 
+_NOTHING = Contents(*(np.zeros(0, dtype=np.int64),) * 5, (), (), Path(), (), np.zeros(0, dtype=np.bool_))
+"""What a run that looks finds in a workspace without contents."""
+
+
 def look_beside(
     encoder: Encoder,
-    workspace: Path,
+    workspace: Path | None,
     device: torch.device | str = "cpu",
     *,
     changed: Change | None = None,
 ) -> Looking | None:
-    """Return what an encoder looks at in a workspace; None where it looks at nothing, or there is nothing.
+    """Return what an encoder looks at beside records; None where it looks at nothing.
 
     Args:
         encoder: Of a run.
-        workspace: Whose records it reads.
+        workspace: Whose records it reads; None = records in memory, beside which nothing lies.
         device: Where frozen modalities encode what nobody encoded before.
         changed: What is looked at in place of the contents; None = they.
 
@@ -70,55 +74,62 @@ def look_beside(
     """
     if not (isinstance(encoder.beside, Fused) and encoder.beside.joins):
         return None
-    beside = encoder.beside
-    return look(beside.looked_at, beside.dropout, workspace, device, changed=changed)
+    contents = None if workspace is None else open_contents(workspace)
+    contents = _NOTHING if contents is None else contents
+    return look(encoder.beside, contents if changed is None else changed(contents), workspace, device)
+
+
+def hold_found(modalities: Sequence[Modality], contents: Contents | None, workspace: Path) -> Contents:
+    """Return contents of which there is something to learn from.
+
+    Raises:
+        ConfigError: There is nothing of the modalities.
+    """
+    if contents is None or (modality_of(contents.codes, modalities) < 0).all():
+        prefixes = ", ".join(f"{one.prefix}..." for one in modalities)
+        raise ConfigError(
+            "modalities", f"looks at contents of events {prefixes}, of which {workspace} has none, expected some",
+            f"`{command('ingest', 'RAW', workspace=workspace)}` with a pipeline that has them; or leave it out",
+        )  # fmt: skip
+    return contents
 
 
 def look(
-    modalities: tuple[Modality, ...],
-    dropout: float,
-    workspace: Path,
-    device: torch.device | str = "cpu",
-    *,
-    needed: bool = False,
-    changed: Change | None = None,
-    opened: Contents | None = None,
-    encodes: bool = True,
-) -> Looking | None:
-    """Return what modalities find in a workspace, as `look_beside` does.
+    beside: Fused, contents: Contents, workspace: Path | None, device: torch.device | str = "cpu", encodes: bool = True
+) -> Looking:
+    """Return contents as a part of an encoder looks at them.
 
     Args:
-        modalities: What is looked at.
-        dropout: As of `FusionConfig`.
-        workspace: Whose records are read.
-        device: As of `look_beside`, as is `changed`.
-        needed: Whether there must be something.
-        opened: The contents of the workspace, if somebody has them already.
+        beside: That part.
+        contents: What is there to look at.
+        workspace: As of `look_beside`.
+        device: As of `look_beside`.
         encodes: Whether frozen modalities encode, and keep what they say; else batches hold contents as they are, which
             tells how large they are and no model takes.
+
+    Raises:
+        CheckpointError: As of `look_beside`.
+        DatasetError: As of `look_beside`.
     """
-    contents = open_contents(workspace) if opened is None else opened
-    if contents is None or (modality_of(contents.codes, modalities) < 0).all():
-        if needed:
-            prefixes = ", ".join(f"{one.prefix}..." for one in modalities)
-            raise ConfigError(
-                "modalities", f"looks at contents of events {prefixes}, of which {workspace} has none, expected some",
-                f"`{command('ingest', 'RAW', workspace=workspace)}` with a pipeline that has them; or leave it out",
-            )  # fmt: skip
-        return None
-    contents = contents if changed is None else changed(contents)
+    modalities = beside.looked_at
     encoded = tuple(
         _encoded(one, contents, modalities, workspace, device) if one.frozen and encodes else None for one in modalities
     )
-    return Looking(contents, modalities, encoded, dropout)
+    return Looking(contents, modalities, encoded, beside.dropout)
 
 
 def _encoded(
-    modality: Modality, contents: Contents, modalities: Sequence[Modality], workspace: Path, device: torch.device | str
+    modality: Modality,
+    contents: Contents,
+    modalities: Sequence[Modality],
+    workspace: Path | None,
+    device: torch.device | str,
 ) -> NDArray[np.float32]:
     out = np.zeros((len(contents.sha256), modality.d_embedding), dtype=np.float32)
     of_code = modality_of(contents.codes, modalities)
     own = np.unique(contents.content[of_code[contents.code] == modalities.index(modality)])
+    if workspace is None or not len(own):
+        return out
     folder = workspace / EMBEDDED
     refuse_links(workspace, folder, inner=True)
     keys = [contents.sha256[i] for i in own]

@@ -10,16 +10,19 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
+from tawt.assessment.spaces import embedded
 from tawt.commands.evaluate import evaluate
 from tawt.commands.finetune import finetune
 from tawt.commands.pretrain import pretrain
 from tawt.config.modalities import CnnConfig, ImageConfig, ModalitiesConfig
 from tawt.dataset.reader import open_dataset
+from tawt.dataset.records import OfSplit
 from tawt.errors import CheckpointError, ConfigError, FileError
 from tawt.heads.labels import read_labels
 from tawt.modalities.contents import content_hash, write_events, writing_arrays
 from tawt.modalities.encoders.made import make_modalities, save_weights
 from tawt.runs.answer import answer, load_task
+from tawt.runs.embedding import load_embedding
 from tawt.runs.hub import TawtModel
 from tawt.training.device import choose_compute
 
@@ -225,3 +228,25 @@ def test_weights_of_a_file_begin_a_run_that_reads_them_no_more(seen, tmp_path):
     damaged.write_bytes(content)
     with pytest.raises(CheckpointError, match="is not as it was written"):
         make_modalities(begun, 7)
+
+
+def test_where_there_are_no_contents_a_run_answers_as_where_all_are_lost(seen, tmp_path, monkeypatch):
+    """A run that looks at images alone has its one answer for a workspace without any; and records in memory have none,
+    also of subjects who have some in the workspace in which somebody stands."""
+    workspace, _ = seen
+    run = tuned(workspace, "alone", "train.max_steps=4", "train.lr=1e-2", "objective.label.start=prior")
+    lost, *_ = told(workspace, run, changed=lambda contents: contents.without(1))
+    assert np.ptp(lost) < 1e-6
+    dataset = open_dataset(workspace)
+    cohort = OfSplit(dataset.split("held_out"), np.arange(40))
+    made = load_embedding(run, dataset.vocabulary, workspace, None, "cpu")
+    vectors = []
+    for place in (workspace, tmp_path):
+        monkeypatch.chdir(place)
+        vectors.append(embedded(made, cohort, dataset.time_origin, "kept"))
+    assert np.array_equal(*vectors) and np.ptp(vectors[0], axis=0).max() < 1e-5
+    (workspace / "content_events").rename(workspace / "elsewhere")
+    try:
+        assert np.allclose(told(workspace, run)[0], lost, atol=1e-6)
+    finally:
+        (workspace / "elsewhere").rename(workspace / "content_events")
