@@ -68,7 +68,7 @@ def beside(tmp_path_factory, shards):
                     columns["value_status"][i] = shards.NONE if value is None else shards.NUMERIC
                 array = np.where(np.arange(16)[:, None, None] < 16 * light, 220, 20) + rng.integers(0, 9, (16, 14, 1))
                 array = array.astype(np.uint8)
-                if subject < has:
+                if subject % 200 < has:
                     arrays[content_hash(array)] = array
                     rows.append((int(subject), at, at + HOUR // 2, "IMAGE//cxr", content_hash(array)))
             last = np.isin(np.arange(len(columns["value"])), index["start"] + N_ROWS - 1)

@@ -21,6 +21,8 @@ from tawt.config.train import PretrainConfig
 from tawt.runs.teacher import TEACHER
 from tawt.training.distributed import FSDP_ON_CPU, torch_version
 from tawt.training.metrics import read_metrics
+from tests.unit.training.test_pairs import CONFIG, beside  # noqa: F401
+from tests.unit.training.test_pairs import config as config_of_pairs
 
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -90,6 +92,28 @@ def test_two_processes_train_as_one(workspace, everything, tmp_path, together, w
     assert [code for code, _, _ in ended] == [0, 0], ended
     after = load_file(tmp_path / "one" / "model.safetensors")
     assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)
+
+
+@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+def test_two_processes_learn_pairs_as_one(beside, tmp_path, together, with_train, how):  # noqa: F811
+    """They count the same candidates and have the same losses and gradients, though there are steps in which a process has
+    no image; images join the record, too."""
+    if how == "fsdp" and torch_version() < FSDP_ON_CPU:
+        pytest.skip(f"torch {torch.__version__} has no right FSDP2 on CPU")
+    objective = {"masked": {"weight": 1}, "paired": {**CONFIG["objective"]["paired"], "whole_share": 0.3}}
+    batching = {"tokens_per_batch": 128, "max_length": 64}
+    train = {"accumulate_tokens": 256, "max_steps": 3, "checkpoint_every": 3, "validate_every": 3}
+    config = config_of_pairs(objective=objective, batching=batching, train=train)
+    workspace, one, two = beside(has=12), tmp_path / "one", tmp_path / "two"
+    pretrain(workspace, config, device="cpu", out=one)
+    ended = together(workspace, with_train(config, parallel=how), two)
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert_alike(one, two)
+    n_pairs = [line.get("n_paired", 0) for line in read_metrics(two / "metrics.jsonl") if line["split"] == "train"]
+    assert 0 in n_pairs and max(n_pairs) > 1
+    mean = [load_file(run / "checkpoints" / "step-000003" / "optimizer.safetensors") for run in (one, two)]
+    for name, gradient in mean[0].items():
+        assert torch.allclose(gradient, mean[1][name], rtol=1e-3, atol=1e-6), name
 
 
 def test_two_processes_learn_a_latent_as_one(workspace, config, tmp_path, together, with_train):
