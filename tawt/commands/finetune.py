@@ -13,7 +13,7 @@ from tawt.commands.carried import place_for
 from tawt.commands.teach import names_of, teach
 from tawt.config.base import one_or_more
 from tawt.config.load import build, merge, overrides, read_yaml
-from tawt.config.modalities import ContentConfig, Fusion, ModalitiesConfig
+from tawt.config.modalities import Fusion
 from tawt.config.named import config_file
 from tawt.config.train import PretrainConfig
 from tawt.contracts.cells import few
@@ -29,6 +29,7 @@ from tawt.modalities.encoders.made import KINDS
 from tawt.pipeline.fresh import hold_labels
 from tawt.runs.find import called, find_run
 from tawt.runs.load import Saved, read_saved
+from tawt.runs.start import with_learned
 from tawt.runs.teacher import Taught, Teacher
 from tawt.runs.training import TrainingResult, Wanted, train
 from tawt.seals import sha256_file
@@ -189,25 +190,7 @@ def _config(
     label = {"weight": tree["objective"]["label"].get("weight") or 1.0, "trains": _TRAINS[mode]}
     tree = merge(tree, {"objective": {"label": label}})
     made = build(PretrainConfig, merge(tree, overrides(settings)), str(path), places, one_or_more(settings))
-    return made.model_copy(update={"modalities": _kept(made.modalities, saved)})
-
-
-def _kept(modalities: ModalitiesConfig, saved: Saved) -> ModalitiesConfig:
-    """Return modalities of which the frozen ones have the weights that the run learned."""
-    before = saved.config.modalities.named
-
-    def kept(name: str, now: ContentConfig) -> ContentConfig:
-        was = before.get(name)
-        if was is None or was.frozen or not now.frozen or now.weights:
-            return now
-        if now.folder is not None:
-            raise ConfigError(
-                f"modalities.{name}.frozen", f"keeps what lies in {now.folder}, and the run has learned on from "
-                "there, expected false", f"leave it out; or, for the checkpoint as it was, `--run` one without {name}s",
-            )  # fmt: skip
-        return now.model_copy(update={"weights": str(saved.weights.absolute())})
-
-    return modalities.each(kept)
+    return made.model_copy(update={"modalities": with_learned(made.modalities, saved)})
 
 
 def _task(labels: LabelSet, dataset: TripletDataset, tree: PretrainConfig, tell: Report) -> Task:

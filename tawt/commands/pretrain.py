@@ -13,6 +13,7 @@ from tawt.errors import ConfigError, TawtError
 from tawt.runs.find import broken_off, find_run
 from tawt.runs.load import read_saved
 from tawt.runs.reader import with_reader
+from tawt.runs.start import with_learned
 from tawt.runs.training import TrainingResult, Wanted, train
 from tawt.shell import command
 from tawt.training.checkpoint import latest_checkpoint
@@ -73,6 +74,8 @@ def pretrain(
             again = resume_command(workspace, config, settings, device, out, init, stale_ok)
             begun = find_run(workspace, init) if init is not None else run if resume and _has_begun_from(run) else None
             start = read_saved(begun) if init is not None and begun is not None else None
+            if start is not None:
+                tree = tree.model_copy(update={"modalities": with_learned(tree.modalities, start)})
             at = None
             if begun is not None:
                 at = place_for(workspace, begun, tell, stale_ok, makes=world.first, dry_run=dry_run)

@@ -82,7 +82,7 @@ class PretrainModel(nn.Module):
         self.latent = Latent(config.objective.latent, vocabulary) if config.objective.latent.is_on else None
         self._after: Callable[..., Outputs] = _after
         self.reads_out = bool(self.parts.keys() & set(ON_EMBEDDING))
-        with_beside(self.encoder, config, 0 if task is None else len(task.outputs), begins=True)
+        with_beside(self.encoder, config, 0 if task is None else len(task.outputs))
         for name, parameter in self.encoder.named_parameters():
             if not self.reads_out and name.split(".")[0] not in (*_BELOW_READOUT, *joins_below(config)):
                 parameter.requires_grad_(False)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from tawt.batching.at_times import Asked
 from tawt.batching.loader import PackedLoader
@@ -20,19 +17,17 @@ from tawt.contracts.run import read_unfinished
 from tawt.dataset.reader import Split
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import CheckpointError, DatasetError
-from tawt.heads.lora import is_update, merged, plain_name
 from tawt.heads.task import TASK
 from tawt.modalities.fusion.looking import Change, look_beside, with_beside
 from tawt.models.decoder.heads import NextHeads
 from tawt.models.decoder.latent import Latent
 from tawt.models.encoder import Encoder
-from tawt.objectives.pretrain_model import PretrainModel
 from tawt.readers import hold_seal, read_map, read_record
-from tawt.runs.find import flat, no_run, workspace_of
+from tawt.runs.find import no_run, workspace_of
 from tawt.runs.learned import read_task
 from tawt.seals import LIST, UNFINISHED, hold, listed_files
 from tawt.shell import command
-from tawt.training.checkpoint import ANOTHER, WEIGHTS, latest_checkpoint, load_weights, read_tensors
+from tawt.training.checkpoint import ANOTHER, WEIGHTS, latest_checkpoint, load_weights
 
 OF_SHARED = ("config.json", WEIGHTS, VOCABULARY)
 """What a shared model is loaded from, listed by hash beside them; its card is there to be edited."""
@@ -223,50 +218,6 @@ def _shared(folder: Path) -> Saved:
         raise CheckpointError(error.where, error.what, _SAVED) from None
     # blanked cells change the file's bytes, not what it stands for
     return Saved(config, replace(read, sha256=about.vocabulary_sha256), folder / WEIGHTS)
-
-
-def start_from(saved: Saved, model: PretrainModel, config: PretrainConfig) -> str:
-    """Put another run's weights into a model, and return what was taken and what starts anew.
-
-    The encoder's must all fit but for those of a readout, and of an encoding of time that the other has not: it says
-    nothing at first, so that the encoder is the one that it was. Heads and readouts are taken as far as they fit.
-
-    Raises:
-        CheckpointError: The weights cannot be read, or are of an encoder of another shape.
-    """
-    tensors, own = merged(read_tensors(saved.weights)), {plain_name(n): p for n, p in model.named_parameters()}
-    fits = {name for name, p in own.items() if name in tensors and tensors[name].shape == p.shape}
-    of_encoder = [name for name in own if name.startswith("encoder.") and not is_update(name)]
-    more = _more_of_time(model, tensors)
-    spared = ("encoder.pooling.", "encoder.beside.", *more.values())
-    was, now = (flat(c.model_dump(mode="json")["model"], "model.") for c in (saved.config, config))
-    other = [key for key in now if was.get(key) != now[key] and key != "model.kernel"]
-    if lacking := [name for name in of_encoder if not name.startswith(spared) and name not in fits]:
-        set_so = f" (set otherwise there: {', '.join(other)})" if other else ""
-        raise CheckpointError(
-            str(saved.weights), f"has another `{lacking[0]}`, or none{set_so}, expected an encoder of this shape",
-            "give the `model` section of that run's config.yaml",
-        )  # fmt: skip
-    load_weights(model, saved.weights, only=fits)
-    for name in more:
-        model.encoder.embedding.time.silence(name)
-    anew = sorted(
-        {".".join(name.split(".")[:3]) for name in own if name not in fits and not name.startswith(spared[1:])}
-    )
-    return (
-        f"weights of {saved.weights}: {len(fits)} of {len(own)} tensors; optimizer, schedule and data start anew"
-        + (f"; so do {', '.join(anew)}" if anew else "")
-        + (f"; of `model.time` {', '.join(more)} is new, and says nothing before it has learned" if more else "")
-        + (f"; set otherwise there: {', '.join(other)}" if other else "")
-    )
-
-
-def _more_of_time(model: PretrainModel, tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return encodings of time of which weights have nothing, and how the names of their parameters begin."""
-    time = model.encoder.embedding.time
-    (at,) = (name for name, module in model.named_modules() if module is time)
-    begins = {name: f"{at}.{place}." for name, (place, _) in time.named().items()}
-    return {name: begin for name, begin in begins.items() if not any(one.startswith(begin) for one in tensors)}
 
 
 def same_vocabulary(model: str, ours: Vocabulary, theirs: Vocabulary, workspace: Path) -> None:

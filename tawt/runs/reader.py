@@ -7,11 +7,12 @@ from pathlib import Path
 from tawt.config.load import load
 from tawt.config.train import PretrainConfig
 from tawt.errors import CheckpointError, ConfigError
+from tawt.heads.lora import merged
 from tawt.models.decoder.latent import Latent, encoder_of
 from tawt.runs.find import find_run
 from tawt.runs.load import Saved, read_saved
 from tawt.shell import command
-from tawt.training.checkpoint import latest_checkpoint, load_weights
+from tawt.training.checkpoint import latest_checkpoint, put_weights, read_tensors
 
 _KEY = "objective.latent.encoder"
 
@@ -66,9 +67,8 @@ def start_reader(latent: Latent, saved: Saved) -> str:
     Raises:
         CheckpointError: The weights cannot be read.
     """
-    load_weights(
-        latent.encoder, saved.weights, prefix="encoder.", only={name for name, _ in latent.encoder.named_parameters()}
-    )
+    own, tensors = dict(latent.encoder.named_parameters()), merged(read_tensors(saved.weights))
+    put_weights(own, {name: tensors[f"encoder.{name}"] for name in own if f"encoder.{name}" in tensors}, saved.weights)
     learns = "learns on" if latent.trains_encoder else "stays as it is"
     return f"the encoder of {saved.weights} reads whole records, and {learns}; it is kept in this run"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from tawt.heads.targets import Task
 from tawt.modalities.encoders.made import with_hashes
 from tawt.pipeline.fresh import hold_fresh
 from tawt.runs.card import CARD, was_edited, write_card
-from tawt.runs.load import Saved, same_vocabulary, start_from
+from tawt.runs.load import Saved, same_vocabulary
 from tawt.runs.reader import start_reader
+from tawt.runs.start import learned_before, start_from
 from tawt.runs.teacher import Teacher, ask, with_teacher, write_taught
 from tawt.seals import LIST, UNFINISHED
 from tawt.training.best import ending, final_weights, is_over, keep_again
@@ -175,6 +176,7 @@ def ready(setup: Setup, start: Saved | None = None, reader: Saved | None = None)
         load_weights(model, checkpoint.folder / WEIGHTS)
     elif start is not None:
         setup.note(start_from(start, model, config))
+    learned = frozenset() if start is None else learned_before(start, model, config)
     for prepare in setup.prepare:
         prepare.baselines = model.kept(prepare.baselines)
     model.to(device=compute.device)
@@ -195,7 +197,7 @@ def ready(setup: Setup, start: Saved | None = None, reader: Saved | None = None)
         prepare = setup.prepare[0]
         work = one_pass(Entry(model, tuple(prepare.parts)), prepare(setup.train.batch(0), 0), compute)
         compute = compute.with_threads(*measured_threads(setup.workspace, setup.shapes, work))
-    return setup.with_compute(compute)
+    return replace(setup.with_compute(compute), learned=learned)
 
 
 def make_trainer(setup: Setup) -> Trainer:

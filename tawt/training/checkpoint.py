@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from tawt.config.base import Section
 from tawt.config.train import MAX_STEPS
 from tawt.errors import CheckpointError
 from tawt.files import whole, whole_folder, write_hashes, write_json, write_text
-from tawt.heads.lora import merged, plain_name
+from tawt.heads.lora import merged
 from tawt.readers import read_record, read_text, reading
 from tawt.seals import BLANK, changed_files, fill, hold
 from tawt.training.distributed import shared_like
@@ -120,14 +120,13 @@ def write_tensors(tensors: dict[str, Tensor], path: Path, about: dict[str, str] 
             fill(aside)
 
 
-def load_weights(model: nn.Module, path: Path, prefix: str = "", only: Collection[str] | None = None) -> None:
+def load_weights(model: nn.Module, path: Path, prefix: str = "") -> None:
     """Read parameters into a model.
 
     Args:
         model: What they are for.
         path: A safetensors file.
         prefix: Only names that start so are read, without it.
-        only: Names to read, where not all are wanted, as they are without low-rank updates; None = all of both.
 
     Raises:
         CheckpointError: The file is absent or broken, its names or shapes are not the model's, or a weight is no
@@ -135,16 +134,22 @@ def load_weights(model: nn.Module, path: Path, prefix: str = "", only: Collectio
     """
     read = merged(read_tensors(path)) if prefix else read_tensors(path)
     tensors = {name[len(prefix) :]: t for name, t in read.items() if name.startswith(prefix)}
-    parameters = {plain_name(name) if only is not None else name: p for name, p in model.named_parameters()}
-    if only is not None:
-        tensors, parameters = {n: tensors[n] for n in only}, {n: parameters[n] for n in only}
+    put_weights(dict(model.named_parameters()), tensors, path)
+
+
+def put_weights(parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Put tensors of a file into the parameters of their names.
+
+    Raises:
+        CheckpointError: Names, shapes or types are not those of the parameters, or a weight is no finite number.
+    """
     _hold(path, tensors, {name: (parameter.shape, parameter.dtype) for name, parameter in parameters.items()})
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[name])
 
 
-def _hold(path: Path, tensors: dict[str, Tensor], wanted: dict[str, tuple[torch.Size, torch.dtype]]) -> None:
+def _hold(path: Path, tensors: Mapping[str, Tensor], wanted: dict[str, tuple[torch.Size, torch.dtype]]) -> None:
     """Hold that tensors have the names, shapes and types that are wanted, and are finite."""
     for name in sorted(wanted.keys() ^ tensors.keys()):
         have = "lacks" if name in wanted else "has"

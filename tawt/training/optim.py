@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import torch
 from torch import nn
@@ -14,30 +15,29 @@ SHARE = "share"
 """Key of a group of parameters: its learning rate as a share of that of the step."""
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig, encoder_rate: float = 1.0) -> torch.optim.AdamW:
+def make_optimizer(
+    model: nn.Module, config: TrainConfig, encoder_rate: float = 1.0, learned: Collection[str] = ()
+) -> torch.optim.AdamW:
     """Return fused AdamW; weights of linear maps decay, and nothing else: no bias, norm or table, of whatever shape.
 
     Args:
-        model: With the encoder as `encoder`.
+        model: What is trained.
         config: Rates and decay.
-        encoder_rate: Learning rate of the encoder as a share of the others'.
+        encoder_rate: Learning rate of what was learned before, as a share of the others'.
+        learned: Names of that.
 
     Source: Loshchilov and Hutter, Decoupled weight decay regularization, 2019.
     """
     maps = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear | PerTypeReadout)}
-    slow = {id(p) for name, p in model.named_parameters() if _is_pretrained(name)} if encoder_rate != 1 else set()
+    slow = {id(p) for name, p in model.named_parameters() if name in learned} if encoder_rate != 1 else set()
     groups = []
     for decays in (True, False):
-        for share, of_encoder in ((1.0, False), (encoder_rate, True)):
-            params = [p for p in model.parameters() if (id(p) in maps, id(p) in slow) == (decays, of_encoder)]
+        for share, was_learned in ((1.0, False), (encoder_rate, True)):
+            params = [p for p in model.parameters() if (id(p) in maps, id(p) in slow) == (decays, was_learned)]
             if params:
                 decay = config.weight_decay if decays else 0.0
                 groups.append({"params": params, "weight_decay": decay, SHARE: share})
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
-
-
-def _is_pretrained(name: str) -> bool:
-    return name.startswith("encoder.") and not name.startswith("encoder.beside.")
 
 
 def warmup_steps(config: TrainConfig) -> int:

@@ -18,6 +18,7 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.files import digest
 from tawt.heads.targets import Task
 from tawt.modalities.contents import Contents, open_contents
+from tawt.modalities.encoders.made import begin_at_weights
 from tawt.modalities.fusion.fused import Fused
 from tawt.modalities.fusion.looking import Looking, hold_found, look
 from tawt.models.attention import block_mask, choose_kernel
@@ -90,6 +91,8 @@ class Setup:
     """What is looked at of it."""
     stale: str | None
     """Why the dataset is older than what it was made from, where that is no hindrance; None where it is not."""
+    learned: frozenset[str] = frozenset()
+    """Names of weights that were learned before this run."""
 
     @property
     def start_step(self) -> int:
@@ -190,6 +193,8 @@ def set_up(
     static = static_step(config, kernel[0]) if compiled[0] or kernel[0] == "flex" else None
     hold_weights(run, least_parameters(config, vocabulary), compute.device, 4 if world.several else 16)
     model = build_model(config, vocabulary, config.train.seed, None if task is None else task.spec)
+    if checkpoint is None and isinstance(model.encoder.beside, Fused):
+        begin_at_weights(model.encoder.beside.looked_at, config.modalities)
     looking = _looking(model, contents, dataset.folder.parent, compute, world, not dry_run)
     found = found_in(looking, train, vocabulary, config, True)
     tuned = found_in(looking, tuning, vocabulary, config, False)

@@ -100,7 +100,10 @@ class Stepper:
         self.spread = spread(self.entry, blocks, self.world, how, self.compute.device)
         """The same over all processes, for training."""
         self.optimizer = make_optimizer(
-            model, config.train, config.objective.label.encoder_rate if setup.task is not None else 1.0
+            model,
+            config.train,
+            config.objective.label.encoder_rate if setup.task is not None else 1.0,
+            setup.learned,
         )
         self.scaler = LossScaler(self.compute.device, self.compute.dtype == torch.float16)
         if setup.checkpoint is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -26,13 +27,14 @@ ENCODER = "encoder"
 """Metadata of a file of weights: what they are the weights of."""
 
 
-def make_modalities(config: ModalitiesConfig, seed: int, begins: bool = True) -> tuple[Modality, ...]:
+def make_modalities(config: ModalitiesConfig, seed: int) -> tuple[Modality, ...]:
     """Return the modalities of a config; torch's own random state is left as it was.
+
+    Weights that the config names are taken for frozen ones, of which no run keeps any; see `begin_at_weights`.
 
     Args:
         config: What is looked at.
         seed: Of the weights of those that start from nothing.
-        begins: Whether weights that the config names are taken; those of frozen ones are, for no run keeps them.
 
     Raises:
         CheckpointError: Weights are absent, broken or of another shape.
@@ -40,11 +42,22 @@ def make_modalities(config: ModalitiesConfig, seed: int, begins: bool = True) ->
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = [_made(name, part, begins) for name, part in config.named.items()]
+        made = [_made(name, part) for name, part in config.named.items()]
     for modality in made:
         if modality.frozen:
             modality.eval().requires_grad_(False)
     return tuple(made)
+
+
+def begin_at_weights(modalities: Sequence[Modality], config: ModalitiesConfig) -> None:
+    """Give modalities that are about to learn the weights that their config names.
+
+    Raises:
+        CheckpointError: They are absent, broken or of another shape.
+    """
+    for modality, part in zip(modalities, config.named.values(), strict=True):
+        if part.folder is None and part.file is not None and not part.frozen:
+            load_weights(modality, part.file)
 
 
 def with_hashes(config: ModalitiesConfig) -> ModalitiesConfig:
@@ -59,7 +72,7 @@ def with_hashes(config: ModalitiesConfig) -> ModalitiesConfig:
     return config.each(hashed)
 
 
-def _made(name: str, config: ContentConfig, begins: bool) -> Modality:
+def _made(name: str, config: ContentConfig) -> Modality:
     file = config.file
     if config.frozen and config.sha256 and file is not None and file.is_file() and sha256_file(file) != config.sha256:
         raise CheckpointError(
@@ -69,7 +82,7 @@ def _made(name: str, config: ContentConfig, begins: bool) -> Modality:
     if isinstance(config, ImageConfig) and config.checkpoint:
         return VisionCheckpoint(config)
     modality = KINDS[name](config)
-    if file is not None and (begins or config.frozen):
+    if file is not None and config.frozen:
         load_weights(modality, file)
     return modality
 

@@ -138,17 +138,16 @@ def _encoded(
     return out
 
 
-def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0, *, begins: bool = False) -> Encoder:
+def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0) -> Encoder:
     """Give an encoder the part that looks beside records, if its config has one; torch's random state stays as it was.
 
     Args:
         encoder: Of the config.
         config: Of the run.
         n_outputs: Outputs of the task's head.
-        begins: Whether it is to learn, from weights that the config names; a run has its own, but for frozen ones.
 
     Raises:
-        CheckpointError: Weights of a modality are absent, broken or of another shape.
+        CheckpointError: Weights of a frozen modality are absent, broken or of another shape.
         ConfigError: They want a package that is not there, or contents join where there is nothing to join.
     """
     if not config.modalities.is_on:
@@ -162,7 +161,7 @@ def with_beside(encoder: Encoder, config: PretrainConfig, n_outputs: int = 0, *,
             "modalities.fusion.how", "is `alone`, where a head reads nothing of the record, and this one is told "
             "static facts of it, expected another", "use `--set objective.label.statics=false`",
         )  # fmt: skip
-    modalities = make_modalities(config.modalities, config.train.seed, begins)
+    modalities = make_modalities(config.modalities, config.train.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         encoder.beside = Fused(

@@ -221,7 +221,7 @@ def test_weights_of_a_file_begin_a_run_that_reads_them_no_more(seen, tmp_path):
     with pytest.raises(CheckpointError, match=r"image\.safetensors"):
         load_task(run)
     damaged = shutil.copytree(learned, tmp_path / "damaged") / "model.safetensors"
-    begun = ModalitiesConfig(image=image.model_copy(update={"weights": str(damaged)}))
+    begun = ModalitiesConfig(image=image.model_copy(update={"weights": str(damaged), "frozen": True}))
     make_modalities(begun, 7)
     content = bytearray(damaged.read_bytes())
     content[-1] ^= 1

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tawt.commands.embed import embed
 from tawt.commands.finetune import finetune
@@ -19,12 +19,15 @@ from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError, TrainingError
 from tawt.modalities.contents import content_hash, write_events, writing_arrays
+from tawt.modalities.encoders.made import make_modalities, save_weights
 from tawt.runs.load import load_encoder
 from tawt.training.metrics import read_metrics
 
 HOUR = 3_600_000_000
 N_ROWS = 10
 IMAGE = {"size": 16, "d_embedding": 16, "augment": 0.0, "cnn": {"n_stages": 2, "width": 8}}
+ONCE = ("train.threads=1", "train.final=last", "train.keep_best=0", "train.patience=0")
+"""Of a short run that learns a task."""
 CONFIG = {
     "model": {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16, "dropout": 0.1},
     "batching": {"tokens_per_batch": 512, "max_length": 64},
@@ -104,6 +107,21 @@ def pairs(beside):
         train={"max_steps": 60, "lr": 0.02, "warmup_steps": 6, "validate_every": 60, "checkpoint_every": 60},
     )  # fmt: skip
     return workspace, pretrain(workspace, tree, device="cpu", out=workspace / "runs" / "pairs").run
+
+
+@pytest.fixture(scope="module")
+def asked(pairs):
+    """Labels of that workspace, an hour after each image of train."""
+    workspace, _ = pairs
+    events = pq.read_table(workspace / "content_events" / "content_events.parquet")
+    split = open_dataset(workspace).split("train")
+    origin = dict(zip(split.subject_ids.tolist(), split.origins.tolist(), strict=True))
+    rows = [(s, origin[s] + t + HOUR, s % 2 == 0)
+            for s, t in zip(events["subject_id"].to_pylist(), events["time"].to_pylist(), strict=True) if s in origin]  # fmt: skip
+    subjects, times, truth = map(list, zip(*rows, strict=True))
+    table = {"subject_id": subjects, "prediction_time": pa.array(times, pa.timestamp("us")), "boolean_value": truth}
+    pq.write_table(pa.table(table), workspace / "labels.parquet")
+    return workspace / "labels.parquet"
 
 
 def weights(run):
@@ -190,21 +208,11 @@ def test_what_has_no_pairs_is_said(beside, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_what_learns_a_task_starts_from_the_encoders_that_learned_pairs(pairs, tmp_path):
+def test_what_learns_a_task_starts_from_the_encoders_that_learned_pairs(pairs, asked, tmp_path):
     """Joint, it begins with their weights; frozen, it keeps the image's as they are; where only the record is asked, images
     are not looked at."""
-    workspace, run = pairs
-    labels = workspace / "labels.parquet"
-    events = pq.read_table(workspace / "content_events" / "content_events.parquet")
-    split = open_dataset(workspace).split("train")
-    origin = dict(zip(split.subject_ids.tolist(), split.origins.tolist(), strict=True))
-    rows = [(s, origin[s] + t + HOUR, s % 2 == 0)
-            for s, t in zip(events["subject_id"].to_pylist(), events["time"].to_pylist(), strict=True) if s in origin]  # fmt: skip
-    subjects, times, truth = map(list, zip(*rows, strict=True))
-    table = {"subject_id": subjects, "prediction_time": pa.array(times, pa.timestamp("us")), "boolean_value": truth}
-    pq.write_table(pa.table(table), labels)
-    still = ("train.lr=1e-12", "train.max_steps=1", "train.threads=1", "train.final=last", "train.keep_best=0",
-             "train.patience=0")  # fmt: skip
+    (workspace, run), labels = pairs, asked
+    still = ("train.lr=1e-12", "train.max_steps=1", *ONCE)
     begun, name = weights(run), "encoder.beside.modalities.0."
     for fusion in ("gate", "token"):
         joint = finetune(workspace, labels, run, fusion=fusion, device="cpu", settings=still, out=tmp_path / fusion).run
@@ -227,6 +235,59 @@ def test_what_learns_a_task_starts_from_the_encoders_that_learned_pairs(pairs, t
     finally:
         (workspace / "elsewhere").rename(workspace / "content_events")
     assert pq.read_table(told.path)["embedding"] == pq.read_table(again.path)["embedding"]
+
+
+def test_what_pairs_taught_learns_on_at_the_rate_of_what_was_pretrained(pairs, asked, tmp_path):
+    """An image's encoder that pairs or a file have taught makes smaller steps than one of nothing and than what joins, also
+    where a run is taken up again; a file that is named is taken in place of what the run has."""
+    workspace, run = pairs
+    fast = ("train.lr=1e-3", "train.max_steps=2", "train.checkpoint_every=1", "train.weight_decay=0", *ONCE,
+            "train.schedule=constant", "objective.label.encoder_rate=0.25", "train.clip=1e9")  # fmt: skip
+    sizes = tuple(f"modalities.image.{key}" for key in ("size=16", "d_embedding=16", "cnn.n_stages=2", "cnn.width=8"))
+    plain = pretrain(workspace, config(modalities={"image": None}, objective={"masked": {"weight": 1}, "paired": {"weight": 0}}),
+                     device="cpu", out=tmp_path / "plain").run  # fmt: skip
+    own, file = "encoder.beside.modalities.0.", tmp_path / "image.safetensors"
+    taught = {name.removeprefix(own): 0.5 * tensor for name, tensor in weights(run).items() if name.startswith(own)}
+    save_file(taught, file)
+
+    def moved(out, *more, **about):
+        """How far the second of two steps went, as a share of the rate: of the image's encoder, and of what joins it."""
+        made = finetune(workspace, asked, about.pop("run", run), fusion="gate", device="cpu", out=tmp_path / out,
+                        settings=(*fast, *more), **about).run  # fmt: skip
+        first, last = (load_file(made / "checkpoints" / f"step-00000{k}" / "model.safetensors") for k in (1, 2))
+        steps = {name: float((last[name] - first[name]).abs().max() / 1e-3) for name in last}
+        image = [steps.pop(name) for name in [*steps] if name.startswith(own)]
+        return max(image), max(step for name, step in steps.items() if "beside.way" in name), first
+
+    from_pairs, way, _ = moved("pairs")
+    assert 0.1 < from_pairs < 0.4 < 0.6 < way
+    assert moved("nothing", *sizes, run=plain)[0] > 0.6
+    from_file, _, first = moved("file", f"modalities.image.weights={file}")
+    assert 0.1 < from_file < 0.4
+    assert all(torch.allclose(first[own + name], tensor, atol=1e-3) for name, tensor in taught.items())
+    before = weights(tmp_path / "pairs")
+    (tmp_path / "pairs" / "checkpoints" / "latest").write_text("step-000001\n")
+    assert moved("pairs", resume=True)[0] == from_pairs
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(tmp_path / "pairs").items())
+
+
+def test_a_run_needs_the_file_that_it_began_from_no_more(beside, tmp_path):
+    """Once an encoder has learned, the weights that its config names may be gone: the run goes on, and others start from it."""
+    workspace, file = beside(), tmp_path / "image.safetensors"
+    image = config().modalities
+    save_weights(make_modalities(image, 7)[0], file)
+    tree = config(modalities={"image": {**IMAGE, "weights": str(file)}}, train={"max_steps": 2, "checkpoint_every": 1})
+    run = pretrain(workspace, tree, device="cpu", out=tmp_path / "run").run
+    before = weights(run)
+    file.unlink()
+    with pytest.raises(CheckpointError, match=r"image\.safetensors: is not there"):
+        pretrain(workspace, tree, device="cpu", out=tmp_path / "other", dry_run=True)
+    (run / "checkpoints" / "latest").write_text("step-000001\n")
+    pretrain(workspace, tree, device="cpu", out=run, resume=True)
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(run).items())
+    still = config(train={"max_steps": 1, "lr": 1e-12})
+    more = pretrain(workspace, still, init=run, device="cpu", out=tmp_path / "more").run
+    assert all(torch.allclose(before[name], tensor, atol=1e-9) for name, tensor in weights(more).items())
 
 
 def test_a_plan_counts_what_images_need(beside, tmp_path):
