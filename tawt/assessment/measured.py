@@ -169,13 +169,11 @@ def fidelity_of(asked: Asked, tasks: Sequence[str], with_transformer: bool) -> t
     if small:
         asked.lacks["fidelity"] = f"fewer than {LEAST} people of {', '.join(small)}"
         return None, ()
-    models, learned = tuple(MODELS), {}
-    try:
-        sklearn_module("linear_model")
-        lightgbm_module()
-    except TawtError as error:
-        models = ()
-        asked.lacks["discriminators and tasks"] = str(error)
+    learned: dict[str, Task] = {}
+    lacking = not_installed()
+    models = () if lacking else tuple(MODELS)
+    if lacking:
+        asked.lacks["discriminators and tasks"] = lacking
     for name in tasks if models else ():
         asked.doing(f"what {name} learns")
         try:
@@ -205,6 +203,16 @@ def fidelity_of(asked: Asked, tasks: Sequence[str], with_transformer: bool) -> t
         seed=asked.seed, doing=lambda name: asked.doing(f"how like real records: {NAMES.get(name, name)}"),
     )  # fmt: skip
     return found, tuple(learned)
+
+
+def not_installed() -> str:
+    """Return what discriminators and tasks lack, and what installs it; empty where they can be."""
+    try:
+        sklearn_module("linear_model")
+        lightgbm_module()
+    except TawtError as error:
+        return f"{error.of('baselines')}: {error.hint}"
+    return ""
 
 
 def _placeless(asked: Asked, text: str) -> str:

@@ -208,6 +208,7 @@ def generate(
         seconds = time.perf_counter() - began
         write_about(parts, tally.subjects, tally.data_types, held.meanings)
         about |= {**tally.about(of_people), "obeyed": tally.obeyed, "dataset": train.fingerprint()}
+        tell({"event": "note", "text": "the set is made a workspace, and attacked before it is published"})
         make_set = partial(
             invented_workspace, parts, target, pipeline, dataset, threads=threads, memory_limit=memory_limit, tell=tell
         )

@@ -30,6 +30,8 @@ from tawt.shell import command
 from tawt.training.folder import Report
 from tawt.training.outputs import refuse_among
 
+LOSSES = "losses"
+"""The figure that all runs are in; the others are of one."""
 _MOST_LAYERS = 6
 _WITHIN = 15
 _GAPS = np.geomspace(1 / 60, 200_000.0, 400)
@@ -98,11 +100,13 @@ def plot(
     figures: list[tuple[str, Callable[[Path], list[Path]]]] = []
     with_weights = [run for run in read if any(run.path.glob("*.safetensors")) or (run.path / "checkpoints").is_dir()]
     if any(run.metrics for run in read):
-        figures.append(("losses", lambda at: [plot_losses(read, at)]))
+        figures.append((LOSSES, lambda at: [plot_losses(read, at)]))
+    of = ""
     if with_weights:
         from tawt.runs.load import load_encoder
 
-        of, encoder = with_weights[0].name, load_encoder(with_weights[0].path).encoder
+        of = with_weights[0].name
+        encoder = load_encoder(with_weights[0].path).encoder
         if _curves(encoder):
             figures.append(("attention", lambda at: plot_attention(encoder, at, of)))
         if any(_encodings(encoder)):
@@ -112,7 +116,8 @@ def plot(
         return (*paths,)
     drawn: list[Path] = []
     for path, draw in paths.items():
-        tell({"event": "part", "text": f"draws {path.stem}"})
+        whose = f" of {of} alone" if len(read) > 1 and path.name != f"{LOSSES}.png" else ""
+        tell({"event": "part", "text": f"draws {path.stem}{whose}"})
         drawn += draw(path)
     return (*drawn,)
 

@@ -88,6 +88,7 @@ class Beside:
         Raises:
             ConfigError: There is none of a name, or what was asked for cannot be imported.
         """
+        out: dict[str, list[str]] = {}
         for name in self._chosen(wanted):
             if name == SHUFFLED:
                 continue
@@ -97,7 +98,9 @@ class Beside:
             except ConfigError as error:
                 if wanted is not None:
                     raise
-                self.tell(f"{name} is left out: {error.what}; {error.hint}")
+                out.setdefault(f"{error.of(error.where)}: {error.hint}", []).append(f"`{name}`")
+        for why, names in out.items():
+            self.tell(f"{', '.join(names)} {'are' if len(names) > 1 else 'is'} left out: {why}")
 
     def shuffled(self, wanted: str | Sequence[str] | None, n_draws: int = N_DRAWS) -> Shuffled | None:
         """Probe the run's encoder with shuffled labels, and hold what comes of it to chance; None where it is not

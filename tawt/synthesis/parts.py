@@ -147,6 +147,7 @@ def draw_parts(
     refuse_links(folder, folder / DATA, inner=True)
     parts = np.unique(all_numbers // PART)
     expected: set[Path] = set()
+    tell(0, len(parts))
     for done, part in enumerate(parts.tolist()):
         name, members = f"{part:07d}", all_numbers[all_numbers // PART == part]
         marker = folder / _DONE / f"{name}.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 import tawt
+from tawt.assessment import measured
 from tawt.assessment.sides import control, n_of_own, sides_of
 from tawt.assessment.spaces import embedded, log_likelihoods
 from tawt.cli.app import app
@@ -152,6 +154,13 @@ def test_all_of_it_is_told_and_sealed(found, markov: Path, work: Path) -> None:
     assert "within" not in told["verdict"][0] and told["made_by"]["control"] == "markov"
     assert str(work) not in path.read_text() and "in_hospital_mortality_24h" in {*told["tasks"], *_of_tasks(told)}
     assert (found.folder / "assessment.txt").read_text().startswith(markov.name)
+
+
+def test_what_is_not_installed_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads that discriminators were not measured reads what to type; where they can be, nothing is said."""
+    assert measured.not_installed() == ""
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    assert measured.not_installed() == 'lightgbm cannot be imported: pip install "tawt[benchmarks]"'
 
 
 def _of_tasks(told: dict) -> set[str]:

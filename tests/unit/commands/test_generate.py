@@ -64,9 +64,23 @@ def small_parts():
 
 
 @pytest.fixture(scope="module")
-def made(work: Path, small_parts):
+def heard() -> list[dict]:
+    """What was told while `made` was made."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def made(work: Path, heard: list[dict], small_parts):
     """Forty records of the Markov control: the set and what was told."""
-    return tawt.generate(work, control="markov", subjects=40, out=work.parent / "markov", seed=3, **ONE)
+    out = work.parent / "markov"
+    return tawt.generate(work, control="markov", subjects=40, out=out, seed=3, report=heard.append, **ONE)
+
+
+def test_what_takes_long_is_said_before_it_is_done(made, heard: list[dict]) -> None:
+    """That nothing is drawn yet, then each part; and that the set is to be attacked."""
+    told = [(one["n_done"], one["n_rows"]) if one["event"] == "part" else one["text"] for one in heard]
+    attacks = next(i for i, one in enumerate(told) if "attacked before it is published" in one)
+    assert told[:attacks] == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
 def in_order(records: Records) -> Records:

@@ -53,7 +53,7 @@ def test_a_run_gets_its_pictures(make_run, workspace, metrics_line, drawn):
     heard = []
     paths = plot(workspace, ["a", "b"], report=heard.append)
     assert [p.name for p in paths] == ["losses.png", "attention.png", "time.png"]
-    assert [one["text"] for one in heard] == ["draws losses", "draws attention", "draws time"]
+    assert [one["text"] for one in heard] == ["draws losses", "draws attention of a alone", "draws time of a alone"]
     assert all(p.parent == workspace / "runs" / "a" / "plots" and p.read_bytes()[:4] == b"\x89PNG" for p in paths)
     assert [a.get_title() for a in drawn["losses.png"].axes] == ["weighted sum", "value", "status, weight 0.2"]
     low, high = drawn["losses.png"].axes[1].get_ylim()

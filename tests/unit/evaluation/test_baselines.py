@@ -26,7 +26,7 @@ from tawt.evaluation.known import known_at
 from tawt.evaluation.metrics import AUROC, Binary
 from tawt.evaluation.regression import Numbers
 from tawt.evaluation.rows import Rows, thinned
-from tawt.evaluations.simpler import chosen
+from tawt.evaluations.simpler import Beside, chosen
 
 RNG = np.random.default_rng(1)
 N = 400
@@ -219,6 +219,26 @@ def test_a_package_that_is_not_there_is_named_with_its_extra(
     with pytest.raises(ConfigError, match="cannot be imported") as raised:
         fit(X, rows_of((SIGNAL > 0).astype(float)), "binary", 0)
     assert "tawt[benchmarks]" in raised.value.hint
+
+
+def test_what_lacks_one_package_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that a package keeps from being measured are named together, with what to type; the others are measured."""
+    notes: list[str] = []
+    beside = Beside(None, None, (), None, None, 0, notes.append)  # type: ignore[arg-type]
+
+    def said(self: Beside, name: str) -> list[float]:
+        package = {"a": "x", "b": "x", "c": "y"}.get(name)
+        if package is None:
+            return [0.5]
+        raise ConfigError("baselines", f"{package} cannot be imported, expected it", f"pip install {package}")
+
+    monkeypatch.setattr(Beside, "_said", said)
+    monkeypatch.setattr(Beside, "_chosen", lambda self, wanted: ["a", "prevalence", "b", "c"])
+    assert [*beside.models(None, lambda name: None)] == [("prevalence", [0.5])]
+    assert notes == [
+        "`a`, `b` are left out: x cannot be imported: pip install x",
+        "`c` is left out: y cannot be imported: pip install y",
+    ]
 
 
 def test_of_more_rows_as_many_are_drawn() -> None:
