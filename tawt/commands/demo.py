@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tawt.commands.build_vocab import build_vocab
 from tawt.commands.demo_images import ImagesResult, demo_images, images_plan
-from tawt.commands.demo_place import CONFIG, RUN, cleared, hold_demo
+from tawt.commands.demo_place import CONFIG, RUN, hold_demo, invented
 from tawt.commands.embed import EmbedResult, embed
-from tawt.commands.ingest import ingest
 from tawt.commands.pretrain import PretrainResult, pretrain
-from tawt.contracts.workspace import HOSPITAL
-from tawt.files import write_sealed
-from tawt.hospital.invent import HospitalSummary, write_hospital
+from tawt.hospital.invent import LEAST_SUBJECTS, HospitalSummary, hold_asked, write_hospital
+from tawt.hospital.pictured import LEAST_PICTURED
 from tawt.objectives.parts import weights
 from tawt.pipeline.holding import hold
 from tawt.pipeline.run import Report, RunResult
@@ -79,9 +75,9 @@ def demo_plan(
     """Return what a demo would do, and why; nothing is written.
 
     Raises:
-        ConfigError: The workspace is there and is not a demo's.
+        ConfigError: The workspace is there and is not a demo's, or nobody can invent what is asked for.
     """
-    root, n_subjects = Path(workspace).expanduser(), _size(images, n_subjects)
+    root, n_subjects = Path(workspace).expanduser(), _size(images, n_subjects, seed)
     if images:
         return images_plan(root, n_subjects, seed)
     old = "it replaces an earlier demo" if hold_demo(root) else "a new folder"
@@ -117,7 +113,8 @@ def demo(
         train_report: Hears the training.
 
     Raises:
-        ConfigError: The workspace is there and is not a demo's, or another command is at work in it.
+        ConfigError: The workspace is there and is not a demo's, another command is at work in it, or nobody can invent
+            what is asked for.
         DeviceError: The device is not there.
         StageError: What decodes images is not installed.
     """
@@ -125,16 +122,19 @@ def demo(
     root = Path(workspace).expanduser()
     # before an earlier demo is replaced, and before a lock is laid into a folder of somebody else's
     choose_compute(device)
+    n_subjects = _size(images, n_subjects, seed)
     hold_demo(root)
-    n_subjects = _size(images, n_subjects)
     if images:
         return demo_images(root, n_subjects, seed, device, threads, report, train_report)
     with hold(root):
         return _demo(root, started, n_subjects, seed, device, threads, report, train_report)
 
 
-def _size(images: bool, n_subjects: int | None) -> int:
-    return n_subjects if n_subjects is not None else N_SUBJECTS_PICTURED if images else N_SUBJECTS
+def _size(images: bool, n_subjects: int | None, seed: int) -> int:
+    usual, least = (N_SUBJECTS_PICTURED, LEAST_PICTURED) if images else (N_SUBJECTS, LEAST_SUBJECTS)
+    n_subjects = usual if n_subjects is None else n_subjects
+    hold_asked(n_subjects, seed, least)
+    return n_subjects
 
 
 def _demo(
@@ -148,13 +148,7 @@ def _demo(
     train_report: Callable[[dict[str, Any]], None],
 ) -> DemoResult:
     """Do what `demo` says in a workspace that is held from the first byte to the last."""
-    cleared(root)
-    report({"event": "note", "text": f"inventing {n_subjects:,} subjects"})
-    hospital = write_hospital(root / "raw", n_subjects=n_subjects, seed=seed)
-    write_sealed(root / HOSPITAL, json.loads(hospital.to_json()))
-    first = ingest(root / "raw", "demo", root, threads=threads, report=report)
-    second = build_vocab(root, threads=threads, report=report)
-    data = replace(first, stages=first.stages + second.stages, notes=first.notes + second.notes)
+    hospital, data = invented(root, write_hospital, "demo", n_subjects, seed, threads, report)
     training = pretrain(root, CONFIG, device=device, out=root / "runs" / RUN, report=train_report)
     train_report({"event": "note", "text": f"embedding the {n_subjects:,} subjects"})
     embedding = embed(root, RUN, device=device)

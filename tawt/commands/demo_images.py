@@ -9,24 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tawt.commands.build_vocab import build_vocab
-from tawt.commands.demo_place import CONFIG, RUN, cleared, hold_demo
+from tawt.commands.demo_place import CONFIG, RUN, hold_demo, invented
 from tawt.commands.evaluate import evaluate
 from tawt.commands.finetune import finetune
-from tawt.commands.ingest import ingest
 from tawt.commands.label import label
 from tawt.commands.pretrain import pretrain
 from tawt.config.modalities import Fusion
-from tawt.contracts.workspace import HOSPITAL
 from tawt.evaluation.metrics import Binary
 from tawt.evaluation.predictions import Predictions, read_predictions
 from tawt.evaluation.resample import N_DRAWS, Difference, Interval
 from tawt.evaluation.table import Row, compare
 from tawt.evaluation.withheld import withheld
 from tawt.evaluations.result import EvaluateResult
-from tawt.files import write_sealed
 from tawt.hospital.invent import HospitalSummary
-from tawt.hospital.pictured import hold_asked, write_pictured
+from tawt.hospital.pictured import write_pictured
 from tawt.modalities.needed import needed
 from tawt.pipeline.holding import hold
 from tawt.pipeline.run import Report, RunResult
@@ -132,15 +128,8 @@ def demo_images(
     started = time.perf_counter()
     # before an earlier demo is replaced
     needed("PIL.Image", "Pillow")
-    hold_asked(n_subjects, seed)
     with hold(root):
-        cleared(root)
-        report({"event": "note", "text": f"inventing {n_subjects:,} subjects and their pictures"})
-        hospital = write_pictured(root / "raw", n_subjects=n_subjects, seed=seed)
-        write_sealed(root / HOSPITAL, json.loads(hospital.to_json()))
-        first = ingest(root / "raw", PIPELINE, root, threads=threads, report=report)
-        second = build_vocab(root, threads=threads, report=report)
-        data = replace(first, stages=first.stages + second.stages, notes=first.notes + second.notes)
+        hospital, data = invented(root, write_pictured, PIPELINE, n_subjects, seed, threads, report)
         label(TASK, root, threads=threads)
         run = root / "runs" / RUN
         pretrain(root, CONFIG, device=device, out=run, settings=(*STEPS, *settings), report=train_report)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from tawt.commands.build_vocab import build_vocab
+from tawt.commands.ingest import ingest
 from tawt.contracts.embeddings import PARTS
 from tawt.contracts.workspace import HOSPITAL
 from tawt.errors import ConfigError
 from tawt.files import alone, write_sealed
+from tawt.hospital.invent import HospitalSummary
+from tawt.pipeline.run import Report, RunResult
 from tawt.pipeline.workspace import LOCK
 from tawt.places import remove
 
@@ -40,6 +45,30 @@ def cleared(root: Path) -> None:
         _clear(root)
     # the mark comes first: a demo that was stopped anywhere can be replaced by the next one
     write_sealed(root / HOSPITAL, {})
+
+
+def invented(
+    root: Path, write: Callable[..., HospitalSummary], pipeline: str, n_subjects: int, seed: int,
+    threads: int | None, report: Report,
+) -> tuple[HospitalSummary, RunResult]:  # fmt: skip
+    """Invent a hospital in place of an earlier demo, and make its dataset: what ingest and build-vocab did together.
+
+    Args:
+        root: The workspace, which is held.
+        write: Writes the raw tables of a hospital.
+        pipeline: That reads them.
+        n_subjects: As of `tawt demo`, as are those that follow.
+        seed: Of the hospital.
+        threads: Of the stages.
+        report: Hears the stages.
+    """
+    cleared(root)
+    report({"event": "note", "text": f"inventing {n_subjects:,} subjects"})
+    hospital = write(root / "raw", n_subjects=n_subjects, seed=seed)
+    write_sealed(root / HOSPITAL, asdict(hospital))
+    first = ingest(root / "raw", pipeline, root, threads=threads, report=report)
+    second = build_vocab(root, threads=threads, report=report)
+    return hospital, replace(first, stages=first.stages + second.stages, notes=first.notes + second.notes)
 
 
 def _clear(root: Path) -> None:

@@ -15,9 +15,8 @@ reads time; to one that reads only values and order it is chance.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -49,9 +48,18 @@ class HospitalSummary:
     best_auc: dict[str, float] = field(default_factory=dict)
     """What is looked at -> the AUC that nobody beats, of a hospital with images."""
 
-    def to_json(self) -> str:
-        """Return the whole summary as JSON text."""
-        return json.dumps(asdict(self), indent=1) + "\n"
+
+def hold_asked(n_subjects: int, seed: int, least: int = LEAST_SUBJECTS) -> None:
+    """Hold what is asked for, before anything is written.
+
+    Raises:
+        ConfigError: Fewer subjects than there have to be, or a negative seed.
+    """
+    if n_subjects < least:
+        what = f"is {n_subjects}, expected at least {least} in such a hospital"
+        raise ConfigError("--subjects", what, f"leave it out, or give `--subjects {least}` or more")
+    if seed < 0:
+        raise ConfigError("--seed", f"is {seed}, expected 0 or more", "--seed 0")
 
 
 def write_hospital(out: Path, *, n_subjects: int = 300, seed: int = 0) -> HospitalSummary:
@@ -62,10 +70,7 @@ def write_hospital(out: Path, *, n_subjects: int = 300, seed: int = 0) -> Hospit
     Raises:
         ConfigError: Fewer than 10 subjects, or a negative seed.
     """
-    if n_subjects < LEAST_SUBJECTS:
-        raise ConfigError("--subjects", f"is {n_subjects}, expected at least {LEAST_SUBJECTS}", "--subjects 300")
-    if seed < 0:
-        raise ConfigError("--seed", f"is {seed}, expected 0 or more", "--seed 0")
+    hold_asked(n_subjects, seed)
     rng = np.random.default_rng(seed)
     quick = _traits(n_subjects, rng)
     stays = plan_stays(n_subjects, quick, rng)

@@ -20,18 +20,18 @@ from pathlib import Path
 import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
-from tawt.errors import ConfigError
 from tawt.hospital.cells import Names, lab_cells, times
 from tawt.hospital.chest import MOST, picture
 from tawt.hospital.course import NEVER, Physiology, Rows, Stays, by_time
 from tawt.hospital.dictionary import INDEX, ITEMS, LABS
 from tawt.hospital.files import png, write_table
-from tawt.hospital.invent import HospitalSummary
+from tawt.hospital.invent import HospitalSummary, hold_asked
 from tawt.hospital.known import LOOKS, best_auc, chance, seen
 from tawt.hospital.people import admissions, patients
 from tawt.hospital.traps import LAB_TRAPS, spoil
 
-LEAST_SUBJECTS = 100
+LEAST_PICTURED = 100
+"""Subjects."""
 ASKED_HOURS = 24
 """Hours after admission at which risks are known."""
 N_IMAGES = (0.15, 0.65, 0.14, 0.06)
@@ -44,26 +44,13 @@ _DRAWS = ((60, _GAS + _PANEL), (60 * 13, _PANEL), (60 * 30, _PANEL))
 _TOLD_BY = INDEX[50821]
 
 
-def hold_asked(n_subjects: int, seed: int) -> None:
-    """Hold what is asked for, before anything is written.
-
-    Raises:
-        ConfigError: Fewer than 100 subjects, or a negative seed.
-    """
-    if n_subjects < LEAST_SUBJECTS:
-        what = f"is {n_subjects}, expected at least {LEAST_SUBJECTS} in a hospital with images"
-        raise ConfigError("--subjects", what, "leave it out for 8000")
-    if seed < 0:
-        raise ConfigError("--seed", f"is {seed}, expected 0 or more", "--seed 0")
-
-
 def write_pictured(out: Path, *, n_subjects: int = 8000, seed: int = 0) -> HospitalSummary:
     """Write `hosp/*.csv.gz`, `images/manifest.csv.gz` and PNG files under `out`: the same for the same seed.
 
     Raises:
         ConfigError: Fewer than 100 subjects, or a negative seed.
     """
-    hold_asked(n_subjects, seed)
+    hold_asked(n_subjects, seed, LEAST_PICTURED)
     rng = np.random.default_rng(seed)
     u, v = rng.standard_normal((2, n_subjects))
     died = rng.random(n_subjects) < chance(u, v)

@@ -89,6 +89,17 @@ def test_a_demo_with_images_ends_beside_what_can_be_told(tmp_path: Path, tawt, m
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize(("images", "n", "seed"), [(False, 9, 0), (True, 99, 0), (True, None, -1)])
+def test_who_cannot_be_invented_is_said_before_a_demo_is_replaced(images, n, seed, tmp_path: Path) -> None:
+    """So few subjects, or such a seed, are refused by the plan and by the demo alike, and an earlier demo stays."""
+    write_sealed(tmp_path / "hospital.json", {})
+    (tmp_path / "events").mkdir()
+    for ask in (demos.demo_plan, demos.demo):
+        with pytest.raises(ConfigError, match=r"expected at least|expected 0 or more"):
+            ask(tmp_path, images=images, n_subjects=n, seed=seed)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events", "hospital.json"]
+
+
 @pytest.mark.parametrize("lock", ["runs/mine/.lock", "runs/sweep/.lock", "embeddings/.mine.parquet.lock"])
 def test_a_demo_at_work_is_not_replaced(lock: str, tmp_path: Path) -> None:
     """While a run, a sweep or embeddings below an earlier demo are being written, nothing of it is removed."""
