@@ -36,7 +36,7 @@ from tawt.heads.kinds import KINDS, answers
 from tawt.heads.label_set import LabelSet
 from tawt.heads.targets import Targets, make_targets
 from tawt.runs.answer import LoadedTask, answer
-from tawt.runs.beside import answer_untrained, probed, with_labels_shuffled
+from tawt.runs.negative_controls import answer_untrained, probed, with_labels_shuffled
 from tawt.training.device import Compute
 
 NONE = "none"

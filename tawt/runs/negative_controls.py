@@ -1,4 +1,4 @@
-"""What stands beside a run that learned a task and takes an encoder or a network of its own to say.
+"""Negative controls of a run that learned a task, which take an encoder or a network of their own to say.
 
 An encoder that learned nothing, with the same probe; the run's own encoder, with a probe of shuffled labels.
 """
