@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,26 +65,38 @@ def with_hashes(config: ModalitiesConfig) -> ModalitiesConfig:
     """Return a config that says which weights its frozen encoders have: a run keeps none of them, and is held to it."""
 
     def hashed(name: str, part: ContentConfig) -> ContentConfig:
-        file = part.file if part.frozen and not part.sha256 else None
-        if file is None or not file.is_file():
-            return part
-        return part.model_copy(update={"sha256": sha256_file(file)})
+        return part.model_copy(update={"sha256": part.sha256 or _sha256(weight_files(part))}) if part.frozen else part
 
     return config.each(hashed)
 
 
+def weight_files(config: ContentConfig) -> list[Path]:
+    """Return the files of weights that a section names: one, or the parts that a folder has in its place."""
+    if config.folder is not None and config.file is not None and not config.file.is_file():
+        return sorted(config.folder.glob("*.safetensors"))
+    return [config.file] if config.file is not None else []
+
+
+def _sha256(files: list[Path]) -> str:
+    """Return the hash of weights, of parts that of theirs; "" where one is not there, which who reads it tells."""
+    if not all(file.is_file() for file in files):
+        return ""
+    each = [sha256_file(file) for file in files]
+    return hashlib.sha256("".join(each).encode()).hexdigest() if each[1:] else "".join(each)
+
+
 def _made(name: str, config: ContentConfig) -> Modality:
-    file = config.file
-    if config.frozen and config.sha256 and file is not None and file.is_file() and sha256_file(file) != config.sha256:
+    files = weight_files(config)
+    if config.frozen and config.sha256 and _sha256(files) not in ("", config.sha256):
         raise CheckpointError(
-            str(file), f"has other weights than the run began with ({config.sha256[:12]}), expected those of its "
-            "frozen encoder", "put them back; or train the run again",
+            str(config.folder or config.file), f"has other weights than the run began with ({config.sha256[:12]}), "
+            "expected those of its frozen encoder", "put them back; or train the run again",
         )  # fmt: skip
     if isinstance(config, ImageConfig) and config.checkpoint:
         return VisionCheckpoint(config)
     modality = KINDS[name](config)
-    if file is not None and config.frozen:
-        load_weights(modality, file)
+    if config.file is not None and config.frozen:
+        load_weights(modality, config.file)
     return modality
 
 

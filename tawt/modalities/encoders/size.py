@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tawt.config.modalities import ModalitiesConfig
-from tawt.modalities.encoders.made import KINDS
+from tawt.modalities.encoders.made import KINDS, weight_files
 from tawt.modalities.encoders.modality import Modality
 
 BYTES = 4
@@ -22,8 +22,8 @@ def count_parameters(config: ModalitiesConfig, frozen: bool) -> int:
         if part.frozen != frozen:
             continue
         if part.folder is not None:
-            files = part.folder.glob("*.safetensors")  # who makes it tells if there are none
-            n += sum(file.stat().st_size for file in files) // BYTES
+            # who makes it tells if there are none
+            n += sum(file.stat().st_size for file in weight_files(part)) // BYTES
             continue
         with torch.device("meta"):
             made = KINDS[name](part)

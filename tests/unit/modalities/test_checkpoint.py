@@ -14,7 +14,7 @@ import torch
 from tawt.config.modalities import ImageConfig, ModalitiesConfig
 from tawt.errors import CheckpointError, ConfigError
 from tawt.modalities.encoders.checkpoint import VisionCheckpoint, wants_of
-from tawt.modalities.encoders.made import make_modalities
+from tawt.modalities.encoders.made import make_modalities, with_hashes
 
 PROCESSOR: dict[str, Any] = {
     "do_resize": True, "size": {"shortest_edge": 40}, "do_center_crop": True, "crop_size": {"height": 32, "width": 32},
@@ -170,6 +170,18 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=r"config\.json: is not there") as error:
             named(folder)
         assert "safetensors" in error.value.hint
+
+
+def test_a_frozen_model_in_parts_is_held_to_each_of_them(tmp_path: Path) -> None:
+    """A run says of which weights its encoder is where these are two files, and takes no others in the place of one."""
+    for part in ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"):
+        (tmp_path / part).write_bytes(part.encode())
+    image = ImageConfig(encoder="checkpoint", checkpoint=str(tmp_path), frozen=True)
+    said = with_hashes(ModalitiesConfig(image=image))
+    assert said.image is not None and len(said.image.sha256) == 64
+    (tmp_path / part).write_bytes(b"another")
+    with pytest.raises(CheckpointError, match="has other weights than the run began with"):
+        make_modalities(said, 0)
 
 
 def test_without_the_package_it_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
