@@ -14,7 +14,7 @@ from tawt.config.modalities import CnnConfig, ImageConfig, ModalitiesConfig, Vit
 from tawt.errors import CheckpointError
 from tawt.modalities.decode import MODALITIES
 from tawt.modalities.encoders.images import Image, changed
-from tawt.modalities.encoders.made import KINDS, make_modalities, save_weights
+from tawt.modalities.encoders.made import KINDS, begin_at_weights, make_modalities, save_weights
 from tawt.modalities.encoders.modality import modality_of
 from tawt.modalities.encoders.patches import PatchTransformer
 from tawt.modalities.encoders.waveform import Waveform
@@ -30,7 +30,10 @@ CONFIGS = {
 
 def made(config: ImageConfig | WaveformConfig, seed: int = 0):
     part = "image" if isinstance(config, ImageConfig) else "waveform"
-    return make_modalities(ModalitiesConfig(**{part: config}), seed)[0]
+    named = ModalitiesConfig(**{part: config})
+    modalities = make_modalities(named, seed)
+    begin_at_weights(modalities, named)
+    return modalities[0]
 
 
 def image(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
