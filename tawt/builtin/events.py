@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tawt.builtin.about import Counted, facts_of
 from tawt.builtin.meds_metadata import write_metadata
 from tawt.builtin.names import hold_codes
 from tawt.builtin.splits import given_splits, unnamed_subjects
+from tawt.cards.dataset import write_cards
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.account import Account
 from tawt.contracts.contract import Contract, check_schema
@@ -27,7 +30,7 @@ from tawt.pipeline.relations import connected
 from tawt.readers import parquet_metadata, parquet_schema, read_parquet
 from tawt.shell import command
 from tawt.sources.stage import Bound, BuiltIn, Input, StageResult, Tick
-from tawt.transforms.columns import Int64s, out_of_order, times_of
+from tawt.transforms.columns import Int64s, out_of_order, subjects_by_year, times_of
 from tawt.transforms.events import SplitOf, merge_shard
 from tawt.transforms.losses import counted
 from tawt.transforms.subject_hash import SPLIT_SALT
@@ -71,7 +74,7 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     accounts = tuple(
         Account.of_rows(one.name, one.n_rows, n_duplicates.get(one.name, 0), "duplicate") for one in families
     )
-    subjects = _check_files(folder, contract, sum(account.n_rows_out for account in accounts))
+    subjects, years = _check_files(folder, contract, sum(account.n_rows_out for account in accounts))
     people = _summed(results, "people")
     absent = hold_codes(bound, people) if people else [_no_event(bound, families)]
     write_metadata(bound, folder, subjects, list(people))
@@ -85,6 +88,8 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
             _all(results, "numbers"), _all(results, "texts"), _all(results, "people_of_rules"), rules, people
         ),  # fmt: skip
     }
+    about = Counted(facts["n_subjects"], facts["n_rows"], people, years, facts["value_status"])
+    write_cards(folder, facts_of(bound.pipeline, bound.settings.dataset, about, contract))
     notes += [*unnamed_subjects(bound.settings, subjects, given), *absent]
     if bound.settings.dataset == SYNTHETIC_NAME:
         notes.append(f"the dataset calls itself `{SYNTHETIC_NAME}`: its records are nobody's; so says events/{ABOUT}")
@@ -144,13 +149,13 @@ def _pair_counts(bound: Bound, families: list[Input], given: dict[int, int] | No
             ).to_arrow_table()
 
 
-def _check_files(folder: Path, contract: Contract, n_expected: int) -> dict[str, Int64s]:
+def _check_files(folder: Path, contract: Contract, n_expected: int) -> tuple[dict[str, Int64s], Counter[int]]:
     """Hold every written shard against the contract and its order, read back and not taken on trust.
 
     Returns:
-        Split -> its subjects.
+        Split -> its subjects; calendar year -> how many subjects have an event in it.
     """
-    n_rows = 0
+    n_rows, years = 0, Counter[int]()
     subjects: dict[str, list[Int64s]] = {split: [np.empty(0, np.int64)] for split in SPLITS}
     for split in SPLITS:
         for path in sorted((folder / "data" / split).glob("*.parquet")):
@@ -160,10 +165,11 @@ def _check_files(folder: Path, contract: Contract, n_expected: int) -> dict[str,
             if out_of_order(subject, time):
                 raise ContractError(path.name, "is not sorted by subject and time, expected it to be")
             subjects[split].append(np.unique(subject))
+            years.update(subjects_by_year(subject, time))
             n_rows += len(table)
     if n_rows != n_expected:
         raise ContractError("events", f"holds {n_rows:,} rows, expected {n_expected:,} from its parts")
-    return {split: np.concatenate(parts) for split, parts in subjects.items()}
+    return {split: np.concatenate(parts) for split, parts in subjects.items()}, years
 
 
 _KEYS = (
@@ -171,6 +177,7 @@ _KEYS = (
     "sql/{source}/codes/", "sql/{source}/event_parts/", "pipeline.off", "ingest.absent_tables", "ingest.n_shards",
     "ingest.dataset",
     *(f"pipeline.{name}" for name in ("name", "source", "splits", "duplicates", "order")), "ingest.splits_file",
+    *(f"pipeline.{name}" for name in ("description", "license", "calendar")),
     *(f"pipeline.data_types.*.{name}" for name in ("concept", "unit", "low", "high", "description")),
 )  # fmt: skip
 EVENTS = BuiltIn(

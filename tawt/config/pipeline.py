@@ -202,6 +202,8 @@ class PipelineConfig(Section):
     """Folder below `sql/` and `schemas/` that holds the stages and contracts."""
     description: str = ""
     """What the source is, in one sentence."""
+    license: str = ""
+    """Terms under which the records may be used, as a name or a link: their cards tell it."""
     parameters: dict[str, ParameterValue] = {}
     """Values of the `$named` parameters in the stages. Without other values `$earliest_time` is 1900-01-01 and
     `$latest_time` 2300-01-01: a time outside is not believable."""

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from tawt.config.base import Section
 from tawt.contracts.account import Account, Count, Places
 from tawt.contracts.layers import STAGE
+from tawt.contracts.meds import CARD, CROISSANT
 from tawt.contracts.subjects import KEY_MARK
 from tawt.contracts.workspace import home_of
 from tawt.errors import FileError
@@ -86,11 +87,13 @@ class Manifest(Section):
 
     @property
     def content(self) -> str:
-        """What the output is known by: its bytes, and the places of the records behind it. Other bytes are another.
+        """What the output is known by: its bytes, and the places of the records behind it. Other bytes are another, but
+        for what only tells of it.
 
         Behind it stands the mark of the key, where numbers of subjects hang on one: what reads them tells it too.
         """
-        mine = {name: sha256 for name, sha256 in self.hashes.items() if name != quarantine_of(self.stage)}
+        others = {quarantine_of(self.stage), *(f"{folder_of(self.stage)}/{name}" for name in (CARD, CROISSANT))}
+        mine = {name: sha256 for name, sha256 in self.hashes.items() if name not in others}
         known = digest([mine, self.places.model_dump()])
         return f"{known}-{self.facts[KEY_MARK]}" if KEY_MARK in self.facts else known
 

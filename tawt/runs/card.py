@@ -4,12 +4,13 @@ to use them. It is made of counts and settings alone, and holds no value of a pa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tawt.cards.markdown import cell, table
 from tawt.config.objective import ObjectiveConfig
 from tawt.contracts.cells import SMALL_CELL, few
 from tawt.files import write_text
@@ -91,26 +92,6 @@ def card(run: Path, *, data: Mapping[str, int] | None = None, shared: bool = Fal
     return "\n\n".join(section.rstrip("\n") for section in sections) + "\n"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a Markdown table; numbers stand right."""
-    body = [[_cell(cell) for cell in row] for row in rows]
-    numeric = [
-        bool(body) and all(row[i][:1].isdigit() or row[i][:1] in "-<" for row in body) for i in range(len(columns))
-    ]
-    rule = ["---:" if right else "---" for right in numeric]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [list(columns), rule, *body])
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
-    return str(value).replace("|", "\\|")
-
-
 def _use(name: str, shared: bool) -> str:
     if shared:
         return (
@@ -169,7 +150,7 @@ def _objectives(run: RunFolder) -> str:
             and (value != usual.get(key.removeprefix("objective.")) or key.endswith(".window_hours"))
         }
         own.pop("weight", None)
-        said = ", ".join(f"`{key}` {_cell(value)}" for key, value in own.items())
+        said = ", ".join(f"`{key}` {cell(value)}" for key, value in own.items())
         lines.append(f"- **{name}**, weight {weight:g}: {what}" + (f" Set: {said}." if said else ""))
     return "\n".join(lines) or "Not recorded."
 

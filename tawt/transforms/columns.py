@@ -42,6 +42,21 @@ def out_of_order(subject: Int64s, time: Int64s, ascending: bool = True) -> int:
     return int(np.count_nonzero(early | (subject[1:] < subject[:-1]) if ascending else early))
 
 
+def subjects_by_year(subject: Int64s, time: Int64s) -> dict[int, int]:
+    """Return how many subjects have a row in each calendar year; rows without a time are in none.
+
+    Args:
+        subject: Whose each row is, sorted.
+        time: When, as of `times_of`, sorted within each.
+    """
+    timed = time != NO_TIME
+    subject, year = subject[timed], time[timed].astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64)
+    first = np.ones(len(year), dtype=np.bool_)
+    first[1:] = (subject[1:] != subject[:-1]) | (year[1:] != year[:-1])
+    years, n = np.unique(year[first], return_counts=True)
+    return dict(zip((years + 1970).tolist(), n.tolist(), strict=True))
+
+
 def encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
     """Return a column of texts as one array of a dictionary."""
     array = array_of(column)

@@ -14,7 +14,9 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
 _DATA = ("torch",)
 _TRAINING = ("duckdb", "polars")
 FLOW = {
-    **dict.fromkeys(("database", "raw", "sources", "pipeline", "builtin", "quality", "labels", "transforms"), _DATA),
+    **dict.fromkeys(
+        ("database", "raw", "sources", "pipeline", "builtin", "quality", "labels", "transforms"), _DATA
+    ),
     **dict.fromkeys(
         (
             "dataset",
@@ -35,7 +37,7 @@ FLOW = {
     **dict.fromkeys(
         (
             *("arrays", "chance", "distances", "errors", "files", "places", "readers", "seals", "machine", "project"),
-            *("room", "shell", "cli", "hospital", "config", "contracts", "evaluation", "fidelity", "figures"),
+            *("room", "shell", "cli", "hospital", "config", "contracts", "evaluation", "fidelity", "figures", "cards"),
             *("privacy", "reviews", "evaluations"),
         ),
         ("torch", "duckdb", "polars"),
@@ -48,7 +50,7 @@ TRAINERS = ("runs", "training", "heads", "dataset", "modalities", "modalities/en
 """Folders from which no import leads to a package of the data stage, however far."""
 RANK = [
     ("arrays", "chance", "distances", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
-    ("config",), ("contracts",), ("transforms", "hospital", "modalities"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
+    ("config",), ("contracts",), ("transforms", "hospital", "modalities", "cards"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
     ("quality",), ("labels",), ("dataset",), ("evaluation", "fidelity", "privacy"), ("batching", "heads"), ("models",), ("modalities/encoders", "modalities/fusion"), ("objectives",), ("training",), ("runs",), ("synthesis",), ("assessment",),
     ("figures", "reviews", "risks", "evaluations"), ("commands",), ("cli",),
 ]  # fmt: skip
