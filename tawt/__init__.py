@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tawt.commands.diff import diff as diff
     from tawt.commands.embed import embed as embed
     from tawt.commands.evaluate import evaluate as evaluate
+    from tawt.commands.export import export as export
     from tawt.commands.extend import extend as extend
     from tawt.commands.finetune import finetune as finetune
     from tawt.commands.generate import generate as generate
@@ -65,6 +66,7 @@ _HOME = {
     "diff": "tawt.commands.diff",
     "dropped": "tawt.commands.rejected",
     "embed": "tawt.commands.embed",
+    "export": "tawt.commands.export",
     "extend": "tawt.commands.extend",
     "evaluate": "tawt.commands.evaluate",
     "finetune": "tawt.commands.finetune",

@@ -1,4 +1,4 @@
-"""The commands that make data: demo, ingest, build-vocab, run."""
+"""The commands that make data: demo, ingest, build-vocab, run, export."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tawt.cli.again import again, follow
+from tawt.cli.again import again, follow, foretell
 from tawt.cli.options import DATA_PANEL, DryRun, Force, Form, Memory, Set, Threads, Workspace
 from tawt.cli.output import Format, next_command, of_train, print_most, print_rows, say
 from tawt.cli.ran import stage_progress, tell_run
@@ -16,7 +16,13 @@ from tawt.cli.trained import threads_sleep_soon
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    for name, function in (("demo", demo), ("ingest", ingest), ("build-vocab", build_vocab), ("run", run)):
+    for name, function in (
+        ("demo", demo),
+        ("ingest", ingest),
+        ("build-vocab", build_vocab),
+        ("run", run),
+        ("export", export),
+    ):
         app.command(name, rich_help_panel=DATA_PANEL)(function)
 
 
@@ -169,3 +175,39 @@ def run(
         )
     tell_run(result, form)
     next_command(again() if dry_run else result.following or follow("check", workspace=workspace, form=form))
+
+
+def export(
+    out: Annotated[Path, typer.Argument(help="A new folder, or an export to replace", show_default=False)],
+    workspace: Workspace,
+    version: Annotated[str, typer.Option(help="Of MEDS: 0.4 or 0.3.3")] = "0.4",
+    codes_with_units: Annotated[
+        bool, typer.Option("--codes-with-units", help="Write codes as CODE//UNIT where a row has a unit")
+    ] = False,
+    license: Annotated[
+        str,
+        typer.Option(help="Terms of use, a name or a link; the pipeline's by default", show_default=False),
+    ] = "",
+    threads: Threads = None,
+    memory_limit: Memory = None,
+    dry_run: DryRun = False,
+    form: Form = Format.table,
+) -> None:
+    """Write the events as a MEDS dataset to hand on, with a card and Croissant metadata
+
+    Example: tawt export shared/mimic -w work/mimic
+    """
+    from tawt.commands.export import export as run_export
+
+    with stage_progress(dry_run, form) as report:
+        result = run_export(
+            workspace, out, version=version, codes_with_units=codes_with_units, license=license, threads=threads,
+            memory_limit=memory_limit, dry_run=dry_run, report=report,
+        )  # fmt: skip
+    if result.facts is None:
+        foretell([("write", f"{result.n_files:,} files of rows as MEDS {result.form.version} in {out}")], form)
+        return
+    print_rows(("split", "subjects", "rows"), result.facts.splits, form)
+    if not result.facts.license:
+        say("note: no license is stated: `--license`, or `license:` in the pipeline")
+    next_command(follow("check", "meds", out, form=form))

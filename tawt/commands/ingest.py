@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.layers import made_by
 from tawt.contracts.workspace import is_workspace
 from tawt.database.connect import Limits
-from tawt.errors import SourceError, TawtError
+from tawt.errors import SourceError, TawtError, printable
 from tawt.labels.held import label_judges
 from tawt.pipeline.holding import hold, refuse_foreign, refuse_odd_letters, refuse_overlap
 from tawt.pipeline.keys import Now
@@ -31,11 +32,13 @@ from tawt.pipeline.workspace import (
     write_records,
 )
 from tawt.project import Project
+from tawt.raw.find import RawTable
 from tawt.shell import command
 from tawt.sources.tables import without_keys
 from tawt.transforms.units import Units
 
 INGEST_LAYERS = made_by("ingest")
+_SHOWN = 10
 
 
 def ingest(
@@ -99,7 +102,7 @@ def ingest(
         if not dry_run and not is_workspace(root):  # before anything else: it tells the folder from somebody else's
             write_records(given)
         said = (*_about_project(root, project), *_settings_that_go(root, resolved))
-        said = (*said, *without_keys(graph.stages, graph.raw_contracts))
+        said = (*said, *without_keys(graph.stages, graph.raw_contracts), *_not_kept(resolved, found[0]))
         for note in said:
             report({"event": "note", "text": note})
         asked = Asked("ingest", settings=settings)
@@ -118,6 +121,16 @@ def _about_project(root: Path, project: Project) -> tuple[str, ...]:
     if before not in (None, now):
         return (f"project {now or 'none, tawt alone'}, in the place of {before}, whose files run no more",)
     return (f"project {now}",) if now is not None else ()
+
+
+def _not_kept(pipeline: PipelineConfig, found: Mapping[str, RawTable]) -> tuple[str, ...]:
+    """Say which columns of a MEDS dataset are not those of the events that are made of it."""
+    table = found.get("measurements") if pipeline.source == "meds" else None
+    names = [one for one in table.header if one not in table.columns.values()] if table is not None else []
+    if not names:
+        return ()
+    shown = ", ".join(f"`{printable(one)}`" for one in names[:_SHOWN]) + (" and others" if len(names) > _SHOWN else "")
+    return (f"columns of the dataset that are not kept: {shown}",)
 
 
 def _settings_that_go(root: Path, pipeline: PipelineConfig) -> tuple[str, ...]:

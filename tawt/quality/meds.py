@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tawt.contracts.dataset import SPLITS
-from tawt.contracts.meds import MEDS_TYPES
+from tawt.contracts.meds import meds_types
 from tawt.errors import SourceError
 from tawt.quality.finding import Finding
 from tawt.readers import parquet_schema, read_parquet
@@ -34,7 +34,7 @@ def check_meds(path: str | Path) -> list[Finding]:
         SourceError: There is no `data/` with Parquet files, or one is not Parquet.
 
     Source:
-        MEDS 0.4 schema; the rules on order and shards stand there as comments only.
+        MEDS 0.4 and 0.3.3 schemas; the rules on order and shards stand there as comments only.
     """
     root = Path(path).expanduser()
     files = sorted((root / "data").rglob("*.parquet"))
@@ -45,12 +45,13 @@ def check_meds(path: str | Path) -> list[Finding]:
     subjects: list[npt.NDArray[np.int64]] = []
     splits: list[tuple[str, npt.NDArray[np.int64]]] = []
     codes: set[str] = set()
+    types = meds_types(root)
     for file in files:
         name = file.relative_to(root).as_posix()
         schema = parquet_schema(file, _COPY, SourceError, name)
-        wrong = _schema_errors(schema)
+        wrong = _schema_errors(schema, types)
         schema_errors += [f"{name}: {text}" for text in wrong]
-        if _schema_errors(schema, _REQUIRED):
+        if _schema_errors(schema, {name: types[name] for name in _REQUIRED}):
             continue  # its rows cannot be read as what they should be
         table = read_parquet(file, _REQUIRED, _COPY, SourceError, name)
         n_rows += len(table)
@@ -85,11 +86,11 @@ def check_meds(path: str | Path) -> list[Finding]:
     ]
 
 
-def _schema_errors(schema: pa.Schema, columns: Sequence[str] = tuple(MEDS_TYPES)) -> list[str]:
+def _schema_errors(schema: pa.Schema, types: Mapping[str, pa.DataType]) -> list[str]:
     errors = [f"column `{name}` is missing" for name in _REQUIRED if name not in schema.names]
-    for name in columns:
-        if name in schema.names and schema.field(name).type != MEDS_TYPES[name]:
-            errors.append(f"column `{name}` is {schema.field(name).type}, expected {MEDS_TYPES[name]}")
+    for name, kind in types.items():
+        if name in schema.names and schema.field(name).type != kind:
+            errors.append(f"column `{name}` is {schema.field(name).type}, expected {kind}")
     return errors
 
 

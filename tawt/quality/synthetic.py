@@ -16,7 +16,7 @@ from tawt.quality.meds import check_meds
 from tawt.quality.runs import fault_of
 from tawt.quality.strangers import Known
 from tawt.readers import read_record
-from tawt.seals import holds, sha256_file
+from tawt.seals import changed_files, holds, sha256_file
 
 _COPY = "take the set from a copy, or generate it again"
 _TOLD = "take it from a copy; it counts as a refused set all the same"
@@ -83,6 +83,9 @@ def check_dataset(path: str | Path) -> list[Finding]:
     if measured := check_measured(root, Known()):
         wrong = [f"{file.relative_to(root).as_posix()} {fault}" for file, fault, _ in measured]
         found.append(finding_of("assessment", wrong, "", measured[0][2]))
+    if (changed := changed_files(root)) is not None:
+        wrong = [f"{name} is not as it was written" for name in changed]
+        found.append(finding_of("files", wrong, "as they were written", "take them from a copy, or export them again"))
     return [*found, *check_meds(root)]
 
 

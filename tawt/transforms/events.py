@@ -36,7 +36,9 @@ _DICTIONARIES = [
 files larger."""
 RECORD_ID = "record_id"
 """The column of an event part that tells records apart which are otherwise alike; in no events."""
-_TEXTS = ["code", "text_value", "unit", "raw_value", "value_status"]
+_SAID = ("raw_unit", "unit_rule")
+"""Columns of an event part whose source converted units before."""
+_TEXTS = ["code", "text_value", "unit", "raw_value", "value_status", *_SAID]
 
 
 @dataclass(frozen=True)
@@ -147,12 +149,12 @@ def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int]) -> pa.Table
     for name, files in parts.items():
         for file in files:
             columns = [one for one in parquet_schema(file).names if one not in (*HIDDEN, "is_static", RECORD_ID)]
-            table = read_parquet(file, columns, read_dictionary=_TEXTS)
+            table = read_parquet(file, columns, read_dictionary=[one for one in _TEXTS if one in columns])
             # a file that was written anew, less its rows without a time, no longer says what is never null
             table = table.cast(pa.schema([field.with_nullable(True) for field in table.schema]))
             rank = pa.array(np.full(len(table), ranks[name], dtype=np.int16))
             tables.append(table.append_column("table_rank", rank))
-    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    return pa.concat_tables(tables, promote_options="default").unify_dictionaries().combine_chunks()
 
 
 def _record_ids(parts: Mapping[str, list[Path]]) -> pa.ChunkedArray:
@@ -244,6 +246,7 @@ def _as_events(table: pa.Table, judged: Judged, sources: list[str]) -> pa.Table:
     unit = looked_up(judged.rule, [rule.unit for rule in judged.rules], judged.usable)
     came_unit = table["unit"].cast(pa.string())
     same = pc.fill_null(pc.equal(came_unit, unit.cast(pa.string())), False)
+    rule = looked_up(judged.rule, [rule.name for rule in judged.rules], judged.came)
     return pa.table(
         {
             "subject_id": table["subject_id"],
@@ -253,8 +256,8 @@ def _as_events(table: pa.Table, judged: Judged, sources: list[str]) -> pa.Table:
             "text_value": table["text_value"],
             "unit": unit,
             "raw_value": pc.coalesce(table["raw_value"].cast(pa.string()), number),
-            "raw_unit": pc.if_else(same, pa.scalar(None, pa.string()), came_unit),
-            "unit_rule": looked_up(judged.rule, [rule.name for rule in judged.rules], judged.came),
+            "raw_unit": _or_said(pc.if_else(same, pa.scalar(None, pa.string()), came_unit), table, "raw_unit"),
+            "unit_rule": _or_said(rule, table, "unit_rule"),
             "available_time": table["available_time"],
             "value_status": looked_up(judged.status.astype(np.int64), list(STATUS_NAMES)),
             "source": looked_up(table["table_rank"].to_numpy().astype(np.int64), list(sources)),
@@ -262,3 +265,10 @@ def _as_events(table: pa.Table, judged: Judged, sources: list[str]) -> pa.Table:
             "source_row": table["_row"],
         }
     )
+
+
+def _or_said(found: pa.Array, table: pa.Table, column: str) -> pa.Array | pa.ChunkedArray:
+    """Return what was found of units, and where that is nothing, what the source says of what it did itself."""
+    if column not in table.column_names:
+        return found
+    return pc.coalesce(found.cast(pa.string()), table[column].cast(pa.string()))

@@ -15,7 +15,7 @@ _DATA = ("torch",)
 _TRAINING = ("duckdb", "polars")
 FLOW = {
     **dict.fromkeys(
-        ("database", "raw", "sources", "pipeline", "builtin", "quality", "labels", "transforms"), _DATA
+        ("database", "raw", "sources", "pipeline", "builtin", "quality", "labels", "exports", "transforms"), _DATA
     ),
     **dict.fromkeys(
         (
@@ -51,7 +51,7 @@ TRAINERS = ("runs", "training", "heads", "dataset", "modalities", "modalities/en
 RANK = [
     ("arrays", "chance", "distances", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
     ("config",), ("contracts",), ("transforms", "hospital", "modalities", "cards"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
-    ("quality",), ("labels",), ("dataset",), ("evaluation", "fidelity", "privacy"), ("batching", "heads"), ("models",), ("modalities/encoders", "modalities/fusion"), ("objectives",), ("training",), ("runs",), ("synthesis",), ("assessment",),
+    ("quality",), ("labels",), ("exports",), ("dataset",), ("evaluation", "fidelity", "privacy"), ("batching", "heads"), ("models",), ("modalities/encoders", "modalities/fusion"), ("objectives",), ("training",), ("runs",), ("synthesis",), ("assessment",),
     ("figures", "reviews", "risks", "evaluations"), ("commands",), ("cli",),
 ]  # fmt: skip
 """From the ground up; a module imports from its own rank and from those before."""

@@ -10,7 +10,7 @@ with read as (
         number(numeric_value) as number, numeric_value as number_cell,
         nullif(text_value, '') as text_value,
         words(unit) as unit,
-        raw_value,
+        raw_value, words(raw_unit) as raw_unit, words(unit_rule) as unit_rule,
         moment(available_time, $zone) as available_time, available_time as available_time_cell,
         value_status as stated
     from raw.measurements
@@ -25,6 +25,8 @@ select
     text_value,
     unit,
     case when number is not null then raw_value else coalesce(raw_value, number_cell) end as raw_value,
+    raw_unit,
+    unit_rule,
     available_time,
     case
         when number is not null and stated in ('censored_low', 'censored_high') then stated

@@ -1,0 +1,1 @@
+"""Events in a form that others read."""
