@@ -1,4 +1,4 @@
-"""A run that looks at images, and learns of new data_types: its tables grow, and what it knows of images stays."""
+"""A run that looks at images goes on: with new data_types its tables grow, in another place it reads what lies there."""
 
 from __future__ import annotations
 
@@ -121,3 +121,28 @@ def test_what_was_extended_goes_on(longer: Path) -> None:
     first = load_file(learned / "model.safetensors")
     image = [one for one in grown if ".beside.modalities." in one]
     assert image and all((first[one] - grown[one]).abs().max() < 2e-3 for one in image)
+
+
+@pytest.mark.parametrize("name", ["token", "gate"])
+def test_images_of_another_place_are_read_there(shorter: Path, tmp_path: Path, name: str) -> None:
+    """The same people in a place of another vocabulary, under a run of the first: the same embeddings, and others once their
+    images are gone; who has something new there has another one."""
+    place = tmp_path / "w"
+    raw = write_images(write_place(tmp_path / "raw", {"LAB//AN": OLD["LAB//SODIUM"], **NEW}, rare=("LAB//NA", "LAB//AN")),
+                       ("cxr", "mr"))  # fmt: skip
+    tawt.ingest(raw, "image", place, threads=1)
+    tawt.build_vocab(place, threads=1)
+
+    def told(workspace: Path) -> tuple[np.ndarray, np.ndarray]:
+        run = shorter / "runs" / name
+        table = pq.read_table(tawt.embed(workspace, run, device="cpu", out=tmp_path / "e.parquet").path)
+        (tmp_path / "e.parquet").unlink()
+        return np.array(table["embedding"].to_pylist()), np.array(table["subject_id"].to_pylist()) % 3
+
+    own, group = told(shorter)
+    other, _ = told(place)
+    blind = Path(shutil.copytree(shorter, tmp_path / "blind"))
+    shutil.rmtree(blind / "content_events")
+    apart, unseen = np.abs(own - other).max(1), np.abs(own - told(blind)[0]).max(1)
+    assert (apart[group == 1] == 0).all() and (apart[group == 0] > 1e-5).all()
+    assert apart[group == 2].max() < 1e-6 and (unseen[group == 2] > 1e-5).all() and (unseen[group == 1] == 0).all()
