@@ -140,6 +140,7 @@ def risk(
             def heard(done: int) -> None:
                 tell({"event": "part", "n_done": done, "n_rows": len(end)})
 
+            heard(0)
             how = Simulation(n, seed, most)
             told = asks.simulate(labels, end, batches_of(loader), how, written, heard)
             written.flush()

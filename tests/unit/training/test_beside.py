@@ -92,13 +92,13 @@ def tuned(workspace, how, *settings):
                     settings=(*QUICK, *settings), out=workspace / "runs" / f"{how}{len(settings)}").run  # fmt: skip
 
 
-def few_have(workspace, has):
-    """Labels of all who have no image, and of three who have one."""
+def few_have(workspace, has, most=3):
+    """Labels of all who have no image, and of three or so who have one."""
     table = pq.read_table(workspace / "labels" / "bright.parquet")
     kept, n = [], 0
     for subject in table["subject_id"].to_pylist():
         n += has[subject] and subject >= 240
-        kept.append(not has[subject] or (subject >= 240 and n <= 3))
+        kept.append(not has[subject] or (subject >= 240 and n <= most))
     path = workspace / "labels" / "few.parquet"
     pq.write_table(table.filter(pa.array(kept)), path)
     return path
@@ -144,7 +144,12 @@ def test_what_images_say_is_learned_and_what_comes_later_is_not_seen(seen, tmp_p
     few = evaluate(
         workspace, few_have(workspace, has), run, baselines=(), n_draws=20, device="cpu", out=tmp_path / "few"
     )
-    assert few.fewer is None and any("too few people have some" in note for note in few.notes)
+    assert few.fewer is None and any("is not told: too few people have some" in note for note in few.notes)
+    some = evaluate(
+        workspace, few_have(workspace, has, 36), run, baselines=(), n_draws=20, device="cpu", out=tmp_path / "some"
+    )
+    assert some.fewer is not None and [row.name for row in some.fewer.rows][1:] == ["100% lost", "dealt out anew"]
+    assert any("not told: 25% lost, 50% lost, 75% lost: too few people have some" in note for note in some.notes)
     assert not [path for path in found.folder.iterdir() if path.is_dir() and path.name != "tuning"]
 
 
