@@ -70,11 +70,11 @@ def sides_of(dataset: TripletDataset, most: int, seed: int = 0) -> Sides:
     order = shuffled(held.n_subjects, Salt.HALVES, seed)
     if tuned:
         test, reference = _some(held, most, seed), _some(tuning, most, seed)
-        chosen = "held to held_out; the reference is tuning"
+        chosen = "test is held_out, the reference is tuning"
     else:
         half = held.n_subjects // 2
         test, reference = (OfSplit(held, np.sort(one[:most])) for one in (order[:half], order[half:]))
-        chosen = "held to one half of held_out; the reference is the other, for tuning is small"
+        chosen = "test is one half of held_out, the reference is the other, for tuning is small"
     return Sides(_some(train, most, seed), test, reference, train.n_subjects, chosen, tuned)
 
 

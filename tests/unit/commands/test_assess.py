@@ -337,7 +337,7 @@ def test_the_command_line_says_the_same(work: Path, markov: Path, tmp_path: Path
     runner = CliRunner()
     ask = ["assess", str(markov), "-w", str(work), "--out", str(tmp_path / "said"), "--no-fidelity"]
     dry = runner.invoke(app, [*ask, "--dry-run"])
-    assert dry.exit_code == 0 and "held to held_out" in dry.output and not (tmp_path / "said").exists()
+    assert dry.exit_code == 0 and "test is held_out" in dry.output and not (tmp_path / "said").exists()
     said = runner.invoke(app, [*ask, "--format", "csv"])
     assert said.exit_code == 0 and "DCR share,synthetic" in said.stdout and "tawt check" in said.output
 
