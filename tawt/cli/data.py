@@ -56,7 +56,7 @@ def demo(
         next_command(again())
         return
 
-    with stage_progress(False) as stage_report, training_progress(again()) as train_report:
+    with stage_progress(False) as stage_report, training_progress(again(), anew=True) as train_report:
         result = run_demo(
             workspace, images=images, n_subjects=subjects, seed=seed, device=device, threads=threads,
             report=stage_report, train_report=train_report,

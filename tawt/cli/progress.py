@@ -32,8 +32,13 @@ def told_by_part(what: str) -> Callable[[dict[str, Any]], None]:
 
 
 @contextmanager
-def training_progress(resume: str | None = None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Report the events of a training run; `resume` is what goes on with it, where the run does not know all of it."""
+def training_progress(resume: str | None = None, anew: bool = False) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Report the events of a training run.
+
+    Args:
+        resume: What goes on with it, where the run does not know all of it.
+        anew: Whether that begins all over.
+    """
     progress = Progress(
         TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
         TextColumn("{task.fields[left]}"), console=console, transient=True, disable=not show_progress(),
@@ -63,7 +68,8 @@ def training_progress(resume: str | None = None) -> Iterator[Callable[[dict[str,
         elif kind == "note":
             say(f"note: {event['text']}")
         elif kind == "stopped":
-            say(f"stopped after step {event['step']}; a checkpoint is saved. Go on with: {resume or event['resume']}")
+            then = "this begins anew" if anew else "a checkpoint is saved. Go on with"
+            say(f"stopped after step {event['step']}; {then}: {resume or event['resume']}")
 
     with progress:
         yield report

@@ -93,6 +93,13 @@ def test_a_training_says_its_validations_notes_and_end(capsys: pytest.CaptureFix
     ]
 
 
+def test_a_training_that_cannot_go_on_says_what_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo replaces what an earlier one made: no checkpoint is of use to it."""
+    with progress.training_progress("tawt demo", anew=True) as report:
+        report({"event": "stopped", "step": 9, "resume": "tawt pretrain --resume"})
+    assert capsys.readouterr().err == "stopped after step 9; this begins anew: tawt demo\n"
+
+
 TRAINING = """
 from tawt.cli.progress import training_progress
 with training_progress() as report:
