@@ -6,7 +6,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 bash scripts/setup.sh dev || exit 1
 # CI also holds what is written to tools of others; without them those tests are skipped, and say so
-[ -z "${CI:-}" ] || bash scripts/peers.sh || exit 1
+[ -z "${CI:-}" ] || bash scripts/peers.sh || echo "note: the tools of others could not be installed: tests/peers are skipped" >&2
 export PATH="$PWD/.venv/bin:$PATH"
 unset PYTHONDONTWRITEBYTECODE # each worker, and each process that a test starts, would compile all modules anew
 
