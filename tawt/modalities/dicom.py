@@ -23,7 +23,7 @@ READ = (
     "WindowWidth", "VOILUTFunction", "ModalityLUTSequence", "VOILUTSequence", "PixelData",
 )  # fmt: skip
 """All of a header that is read: names, dates and numbers of anybody are none of it."""
-_DEFLATED, _HEAD = b"1.2.840.10008.1.2.1.99", 4096
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422")
 
@@ -40,9 +40,10 @@ class Dicom:
         content = io.BytesIO(read_picture(self.file, self.n_bytes, modality))
         pydicom = needed("pydicom", "pydicom")
         quieted("pydicom")
-        if _DEFLATED in content.getbuffer()[:_HEAD].tobytes():  # unpacked as a whole, to nobody knows how much
-            raise UnreadableError("unsupported_compression")
         try:
+            # read as `dcmread` reads it: what is packed as a whole would be unpacked there, to nobody knows how much
+            if pydicom.filereader.read_file_meta_info(self.file.name).get("TransferSyntaxUID") == _DEFLATED:
+                raise UnreadableError("unsupported_compression")
             return _decoded(pydicom.dcmread(content, specific_tags=list(READ)), member, row)
         except (UnreadableError, StageError, MemoryError):
             raise

@@ -46,8 +46,7 @@ def _decoded(kind: str, content: bytes, member: str | None, row: int | None) -> 
         quieted("PIL")  # which warns of sizes that are told below
         with image.open(io.BytesIO(content), formats=[kind.upper()]) as opened:
             hold_pixels(*opened.size)
-            # further pictures in a JPEG are previews of the first
-            frame = frame_of(1 if kind == "jpeg" else getattr(opened, "n_frames", 1), member, row)
+            frame = frame_of(_n_frames(kind, opened, row), member, row)
             if frame:
                 opened.seek(frame)
                 hold_pixels(*opened.size)
@@ -62,6 +61,22 @@ def _decoded(kind: str, content: bytes, member: str | None, row: int | None) -> 
         raise UnreadableError("too_large") from None
     except Exception as error:  # a decoder's own errors quote what they met
         raise UnreadableError("truncated" if _is_short(kind, content, error) else "damaged") from None
+
+
+def _n_frames(kind: str, opened: Any, row: int | None) -> int:
+    """Return how many frames a picture has; of a TIFF, in which each tells the place of the next, as many as matter."""
+    if kind == "jpeg":  # further pictures in it are previews of the first
+        return 1
+    if kind != "tiff":
+        return getattr(opened, "n_frames", 1)
+    last = 1 if row is None else max(row, 0)
+    try:
+        opened.seek(last)  # to count all takes hours where somebody put millions there
+        n = last + 1
+    except EOFError:
+        n = last
+    opened.seek(0)
+    return n
 
 
 def _hold_depth(kind: str, content: bytes, opened: Any) -> None:

@@ -121,6 +121,22 @@ def test_frames_are_asked_for_by_number(tmp_path: Path) -> None:
     assert fault(path, modality="waveform") == "wrong_modality" and fault(path, member="x") == "not_in_file"
 
 
+def test_frames_that_nobody_asks_for_are_not_walked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file in which thousands of frames follow one another, no more are looked at than up to the one that is meant."""
+    tiff = pytest.importorskip("PIL.TiffImagePlugin")
+    one = saved(tmp_path / "a", Image.fromarray(GREY), "TIFF").read_bytes()
+    at = int.from_bytes(one[4:8], "little")
+    end = at + 2 + 12 * int.from_bytes(one[at : at + 2], "little")
+    begins = [len(one) + i * (end + 4 - at) for i in range(3000)]
+    frames = [one[at:end] + follows.to_bytes(4, "little") for follows in (*begins[1:], 0)]
+    (tmp_path / "a").write_bytes(one[:end] + begins[0].to_bytes(4, "little") + one[end + 4 :] + b"".join(frames))
+    read, load = [], tiff.ImageFileDirectory_v2.load
+    monkeypatch.setattr(tiff.ImageFileDirectory_v2, "load", lambda self, file: read.append(load(self, file)))
+    assert fault(tmp_path / "a") == "which_not_said" and np.array_equal(decoded(tmp_path / "a", row=2)[:, :, 0], GREY)
+    assert len(read) < 20
+    assert fault(tmp_path / "a", row=3001) == "not_in_file" and decoded(tmp_path / "a", row=3000).shape == (9, 7, 1)
+
+
 def test_what_is_no_image_is_told_by_its_first_bytes(tmp_path: Path) -> None:
     """Texts, archives of other things, other formats and nothing at all are set aside, whatever they are called."""
     path = tmp_path / "image.png"

@@ -163,6 +163,14 @@ def test_what_is_packed_as_a_whole_is_not_unpacked(tmp_path: Path) -> None:
     pixels = np.zeros((4, 4), np.uint8)
     path = write_dicom(tmp_path / "a.dcm", pixels, TransferSyntaxUID=DeflatedExplicitVRLittleEndian)
     assert fault(path) == "unsupported_compression"
+    # nor where something long stands before the header says so
+    longer = path.read_bytes().replace(b"1.2.840.10008.5.1.4.1.1.7\0", b"1.2" + bytes(9997))
+    path.write_bytes(longer.replace(b"UI\x1a\0" + b"1.2\0", b"UI\x10\x27" + b"1.2\0"))
+    assert path.read_bytes() != longer and fault(path) == "unsupported_compression"
+    # an image that names that way of packing elsewhere is read
+    pixels = RNG.integers(0, 256, (4, 4), np.uint8)
+    named = write_dicom(tmp_path / "b.dcm", pixels, AvailableTransferSyntaxUID=DeflatedExplicitVRLittleEndian)
+    assert np.array_equal(decoded(named)[:, :, 0], pixels)
 
 
 def test_nothing_of_a_header_is_read_but_what_is_on_the_list(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
