@@ -172,3 +172,9 @@ class ModalitiesConfig(Section):
     def each(self, change: Callable[[str, ContentConfig], ContentConfig]) -> ModalitiesConfig:
         """Return it with what becomes of each modality's name and section."""
         return self.model_copy(update={name: change(name, part) for name, part in self.named.items()})
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """Those whose encoder is read, or was, from a place that the config names."""
+        keys = ("frozen", "weights", "checkpoint")
+        return tuple(name for name, part in self.named.items() if any(getattr(part, key, None) for key in keys))

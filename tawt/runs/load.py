@@ -212,6 +212,11 @@ def _shared(folder: Path) -> Saved:
     about = read_record(folder / "config.json", SharedModel, _SAVED, CheckpointError)
     hold(folder, OF_SHARED, _SAVED, CheckpointError)
     config = build(PretrainConfig, about.config, str(folder / "config.json"))
+    if outside := config.modalities.outside:
+        raise CheckpointError(
+            str(folder / "config.json"), f"names weights of `modalities.{outside[0]}` that lie elsewhere, expected a "
+            "model that has all of its own", _SAVED,
+        )  # fmt: skip
     try:
         read = read_vocabulary(folder / VOCABULARY)
     except DatasetError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -18,12 +19,14 @@ from tawt.config.modalities import CnnConfig, ImageConfig, ModalitiesConfig
 from tawt.dataset.reader import open_dataset
 from tawt.dataset.records import OfSplit
 from tawt.errors import CheckpointError, ConfigError, FileError
+from tawt.files import write_hashes, write_json
 from tawt.heads.labels import read_labels
 from tawt.modalities.contents import content_hash, write_events, writing_arrays
 from tawt.modalities.encoders.made import make_modalities, save_weights
 from tawt.runs.answer import answer, load_task
 from tawt.runs.embedding import load_embedding
 from tawt.runs.hub import TawtModel
+from tawt.runs.load import OF_SHARED
 from tawt.training.device import choose_compute
 
 HOUR = 3_600_000_000
@@ -216,6 +219,14 @@ def test_weights_of_a_file_begin_a_run_that_reads_them_no_more(seen, tmp_path):
     shared = TawtModel.from_pretrained(learned).save_pretrained(tmp_path / "shared")
     assert str(tmp_path) not in (shared / "config.json").read_text()
     TawtModel.from_pretrained(shared)
+    about = json.loads((shared / "config.json").read_text())
+    for named in ({"weights": str(file)}, {"frozen": True}, {"encoder": "checkpoint", "checkpoint": "../elsewhere"}):
+        other = json.loads(json.dumps(about))
+        other["config"]["modalities"]["image"] |= named
+        write_json(shared / "config.json", other)
+        write_hashes(shared, OF_SHARED)
+        with pytest.raises(CheckpointError, match=r"names weights of `modalities\.image` that lie elsewhere"):
+            TawtModel.from_pretrained(shared)
     with pytest.raises(ConfigError, match="whose weights lie outside of the run"):
         TawtModel.from_pretrained(run).save_pretrained(tmp_path / "other")
     save_weights(make_modalities(ModalitiesConfig(image=image), 8)[0], file)
