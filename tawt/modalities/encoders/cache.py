@@ -7,6 +7,7 @@ that several processes may fill one folder at once: at worst both do the same wo
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,6 +30,8 @@ A_FILE = 4096
 """Embeddings of a file: what a killed run loses at most."""
 AT_ONCE = 64
 """Contents that are encoded together."""
+_MAY_NOT = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""What the system says to who may read a workspace and not write there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,8 @@ def encode_once(
     device: torch.device | str = "cpu",
 ) -> Kept:
     """Return embeddings of contents, of which those are encoded that nobody encoded before.
+
+    Who may not write in the folder encodes them, and keeps nothing.
 
     Args:
         modality: Of all of them; a frozen one.
@@ -87,7 +92,11 @@ def encode_once(
     for start in range(0, len(ordered), A_FILE):
         keys = ordered[start : start + A_FILE]
         vectors = _encoded(modality, [array_of(asked[key][0]) for key in keys], device)
-        _write(place, keys, vectors)
+        try:
+            _write(place, keys, vectors)
+        except OSError as error:
+            if error.errno not in _MAY_NOT:
+                raise
         for key, vector in zip(keys, vectors, strict=True):
             out[asked[key]] = vector
     return Kept(out, identity, len(ordered), len(broken))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,6 +47,25 @@ def contents(n: int, seed: int = 0) -> tuple[list[str], list[np.ndarray]]:
     rng = np.random.default_rng(seed)
     arrays = [rng.integers(0, 256, (int(rng.integers(3, 30)), 20, 1), np.uint8) for _ in range(n)]
     return [content_hash(array) for array in arrays], arrays
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_who_may_only_read_a_workspace_keeps_nothing(number: int, encoder, tmp_path: Path, monkeypatch) -> None:
+    """The same comes out where nothing may be written; a full disk is no matter of rights, and is told."""
+    keys, arrays = contents(3)
+    expected = encode_once(encoder, keys, arrays.__getitem__, tmp_path / "a").embeddings
+
+    def refused(path: Path, **_: object) -> None:
+        raise OSError(number, "refused", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    for _ in range(2):
+        again = encode_once(encoder, keys, arrays.__getitem__, tmp_path / "b")
+        assert np.array_equal(again.embeddings, expected) and again.n_encoded == 3
+    number = errno.ENOSPC
+    with pytest.raises(OSError, match="refused"):
+        encode_once(encoder, keys, arrays.__getitem__, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_second_use_encodes_nothing(encoder, encoded, tmp_path: Path) -> None:
