@@ -22,7 +22,7 @@ class ContentConfig(Section):
     frozen: bool = False
     """Whether the encoder learns nothing: each content is encoded once, and what comes out is kept."""
     sha256: str = Field("", pattern=HASH)
-    """Of the weights of a frozen encoder, as a run began; the run writes it, and takes no others."""
+    """Of a frozen encoder's weights, or of a folder's files, as a run began; the run writes it, and takes no others."""
 
     @property
     def folder(self) -> Path | None:

@@ -24,6 +24,8 @@ KINDS: dict[str, type[Modality]] = {"image": Image, "waveform": Waveform}
 """Modalities, by their section of the config."""
 OF_RUN = "encoder.beside.modalities."
 """What names of the weights of encoders begin with in a run, before their places."""
+OF_FOLDER = (".json", ".safetensors")
+"""Files of a folder that its encoder may be made from."""
 ENCODER = "encoder"
 """Metadata of a file of weights: what they are the weights of."""
 
@@ -62,12 +64,21 @@ def begin_at_weights(modalities: Sequence[Modality], config: ModalitiesConfig) -
 
 
 def with_hashes(config: ModalitiesConfig) -> ModalitiesConfig:
-    """Return a config that says which weights its frozen encoders have: a run keeps none of them, and is held to it."""
+    """Return a config that says of which bytes each encoder is that no run keeps: the run is held to them."""
+    return config.each(lambda _, part: part if part.sha256 else part.model_copy(update={"sha256": _hash(part)}))
 
-    def hashed(name: str, part: ContentConfig) -> ContentConfig:
-        return part.model_copy(update={"sha256": part.sha256 or _sha256(weight_files(part))}) if part.frozen else part
 
-    return config.each(hashed)
+def _hash(config: ContentConfig) -> str:
+    """Return the SHA-256 of what is read of an encoder whenever its run is; empty where that is nothing, or not there.
+
+    Of a folder that is all that it is made from: config and preprocessing decide as much as weights.
+    """
+    if config.folder is not None:
+        files = sorted(path for path in config.folder.glob("*") if path.suffix in OF_FOLDER and path.is_file())
+        listed = "".join(f"{path.name} {sha256_file(path)}\n" for path in files)
+        return hashlib.sha256(listed.encode()).hexdigest() if files else ""
+    file = config.file if config.frozen else None
+    return sha256_file(file) if file is not None and file.is_file() else ""
 
 
 def weight_files(config: ContentConfig) -> list[Path]:
@@ -77,20 +88,12 @@ def weight_files(config: ContentConfig) -> list[Path]:
     return [config.file] if config.file is not None else []
 
 
-def _sha256(files: list[Path]) -> str:
-    """Return the hash of weights, of parts that of theirs; "" where one is not there, which who reads it tells."""
-    if not all(file.is_file() for file in files):
-        return ""
-    each = [sha256_file(file) for file in files]
-    return hashlib.sha256("".join(each).encode()).hexdigest() if each[1:] else "".join(each)
-
-
 def _made(name: str, config: ContentConfig) -> Modality:
-    files = weight_files(config)
-    if config.frozen and config.sha256 and _sha256(files) not in ("", config.sha256):
+    if config.sha256 and _hash(config) not in ("", config.sha256):
         raise CheckpointError(
-            str(config.folder or config.file), f"has other weights than the run began with ({config.sha256[:12]}), "
-            "expected those of its frozen encoder", "put them back; or train the run again",
+            str(config.folder or config.file), f"is not what the run began with ({config.sha256[:12]}), expected the "
+            "weights of its encoder, of a folder its config and preprocessing, too",
+            "put them back; or train the run again",
         )  # fmt: skip
     if isinstance(config, ImageConfig) and config.checkpoint:
         return VisionCheckpoint(config)

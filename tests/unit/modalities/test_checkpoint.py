@@ -126,6 +126,21 @@ def test_it_trains_without_chance_and_is_known_by_its_folder(checkpoints, tmp_pa
     assert len(identities) == 3 and named(checkpoints / "vit").identity() in identities
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("changed", ["preprocessor_config.json", "config.json", "model.safetensors"])
+def test_a_run_takes_no_other_folder_than_it_began_with(checkpoints, tmp_path, changed, frozen) -> None:
+    """What the folder says of images and of the model is as much of an encoder as its weights."""
+    folder = shutil.copytree(checkpoints / "vit", tmp_path / "vit")
+    config = ImageConfig(encoder="checkpoint", checkpoint=str(folder), frozen=frozen)
+    began = with_hashes(ModalitiesConfig(image=config))
+    make_modalities(began, 0)
+    content = bytearray((folder / changed).read_bytes())
+    content[-20 if changed == "model.safetensors" else content.index(b"2")] ^= 1
+    (folder / changed).write_bytes(content)
+    with pytest.raises(CheckpointError, match="is not what the run began with"):
+        make_modalities(began, 0)
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [("unpooled", {}, "was never taught to pool"), ("resnet", {"output": "cls"}, "has no first token"),
@@ -180,7 +195,7 @@ def test_a_frozen_model_in_parts_is_held_to_each_of_them(tmp_path: Path) -> None
     said = with_hashes(ModalitiesConfig(image=image))
     assert said.image is not None and len(said.image.sha256) == 64
     (tmp_path / part).write_bytes(b"another")
-    with pytest.raises(CheckpointError, match="has other weights than the run began with"):
+    with pytest.raises(CheckpointError, match="is not what the run began with"):
         make_modalities(said, 0)
 
 
