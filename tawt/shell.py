@@ -52,4 +52,5 @@ def _program() -> str:
     if size == 1:
         return "tawt"
     nodes = f"--nnodes {size // local} " if size > local else ""
-    return f"torchrun {nodes}--nproc-per-node {local} -m tawt"
+    # else torchrun takes options of tawt for its own by their first letters, as --run for --run-path
+    return f"torchrun {nodes}--nproc-per-node {local} -m -- tawt"

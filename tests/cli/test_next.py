@@ -193,7 +193,7 @@ def test_words_are_quoted_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert command("stages", workspace="a\nb'c") == r"tawt stages -w $'a\x0ab\'c'"
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert command("embed") == "torchrun --nnodes 2 --nproc-per-node 4 -m tawt embed"
+    assert command("embed") == "torchrun --nnodes 2 --nproc-per-node 4 -m -- tawt embed"
 
 
 def test_a_dataset_that_fails_leads_nowhere(tawt, tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.distributed.run import parse_args
 
 from tawt import files
 from tawt.batching.source import Source
 from tawt.config.train import TrainConfig
 from tawt.errors import CheckpointError, ConfigError, DeviceError
+from tawt.shell import command
 from tawt.training import checkpoint, device
 from tawt.training.checkpoint import (
     Checkpoint,
@@ -246,11 +248,21 @@ def test_the_line_that_resumes_starts_the_same_processes(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
     said = resume_command(tmp_path, "pretrain_small", (), "cuda", None)
-    assert said == f"torchrun --nproc-per-node 8 -m tawt pretrain -w {tmp_path} --device cuda --resume"
+    assert said == f"torchrun --nproc-per-node 8 -m -- tawt pretrain -w {tmp_path} --device cuda --resume"
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert resume_command(tmp_path, "pretrain_small", (), "cuda", None).startswith(
-        "torchrun --nnodes 2 --nproc-per-node 4 -m tawt pretrain"
+        "torchrun --nnodes 2 --nproc-per-node 4 -m -- tawt pretrain"
     )
+
+
+def test_torchrun_takes_no_option_of_a_printed_command_for_its_own(monkeypatch):
+    """What it reads of the line is the number of processes; all behind `tawt` is ours, `--run` too, which it has in longer."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    words = shlex.split(command("finetune", "death", workspace="w", run="pairs"))[1:]
+    read = parse_args(words)
+    assert (read.nproc_per_node, read.module, read.training_script) == ("2", True, "tawt")
+    assert read.training_script_args == words[-6:] == ["finetune", "death", "-w", "w", "--run", "pairs"]
 
 
 @pytest.mark.parametrize(
