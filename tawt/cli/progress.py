@@ -16,17 +16,26 @@ _FIRST, _SILENCE = 10, 60
 """Seconds until the first line, and between two at most, as far as steps come."""
 
 
-def told_by_part(what: str) -> Callable[[dict[str, Any]], None]:
-    """Return what says the notes of a command, and of its parts how much is done and about how long the rest takes."""
+def told_by_part(what: str, **others: str) -> Callable[[dict[str, Any]], None]:
+    """Return what says the notes of a command, and of its parts how much is done and about how long the rest takes.
+
+    Args:
+        what: What a `part` is of.
+        others: The same of other events, by their names; each begins with nothing done.
+    """
     began = monotonic()
 
     def report(event: dict[str, Any]) -> None:
+        nonlocal began
         if "text" in event:
             say(f"note: {event['text']}")
             return
         done, of = event["n_done"], event["n_rows"]
+        if not done:
+            began = monotonic()
         left = timedelta(seconds=round((monotonic() - began) * (of - done) / max(done, 1)))
-        say(f"  {done / of:.0%} {what}" + (f", about {left} left" if 0 < done < of else ""))
+        whose = others.get(event["event"], what)
+        say(f"  {done / of:.0%} {whose}" + (f", about {left} left" if 0 < done < of else ""))
 
     return report
 

@@ -67,7 +67,7 @@ def risk(
     result = run_risk(
         workspace, task, run, aces=aces, predicates=predicates, split=split, n=n, most=most, hours=hours, only=only,
         shortcuts=shortcuts, trajectories=trajectories, seed=seed, out=out, stale_ok=stale_ok, dry_run=dry_run,
-        report=told_by_part("of labels"),
+        report=told_by_part("of labels", again="of labels asked again, with other records"),
     )  # fmt: skip
     if dry_run:
         of = "labels of few subjects" if result.n_rows is None else counted(result.n_rows, "label")

@@ -87,7 +87,8 @@ def risk(
         out: A folder; default WORKSPACE/risks/TASK.
         stale_ok: Also on a dataset or labels that are older than what they were made from.
         dry_run: Hold what is asked, and draw nothing.
-        report: Hears `n_done` and `n_rows`, and notes.
+        report: Hears of a `part`, and of the labels that are asked `again` for the check of shortcuts, `n_done` and
+            `n_rows`; and notes.
 
     Raises:
         CheckpointError: The run is absent or broken, is no decoder, or has another vocabulary.
@@ -156,7 +157,7 @@ def risk(
             comparison = comparison.without(withheld(comparison.titles, first.outcome, first.subject_id))
             checks: tuple[Check, ...] = ()
             if labels.kind == "binary":
-                again = partial(_again, asks, labels, end, replace(how, methods=QUICK))
+                again = partial(_again, tell, asks, labels, end, replace(how, methods=QUICK))
                 found = Grounds(
                     labels=labels.rows(has), said=said, told=told, loader=loader, rows=np.flatnonzero(has), again=again
                 )
@@ -185,10 +186,17 @@ def risk(
     return result
 
 
-def _again(asks: Wanted, labels: LabelSet, end: Ints, how: Simulation, batches: Any, rows: Ints) -> Floats:
+def _again(
+    tell: Report, asks: Wanted, labels: LabelSet, end: Ints, how: Simulation, batches: Any, rows: Ints
+) -> Floats:
     """Return the answers to some of the labels by other records, `(m,)`."""
     unwritten = Trajectories(None, how.n, asks.decoder)
-    return asks.simulate(labels.rows(rows), end[rows], batches, how, unwritten).said[asks.best][:, 0]
+
+    def heard(done: int) -> None:
+        tell({"event": "again", "n_done": done, "n_rows": len(rows)})
+
+    heard(0)
+    return asks.simulate(labels.rows(rows), end[rows], batches, how, unwritten, heard).said[asks.best][:, 0]
 
 
 def _said(

@@ -137,11 +137,13 @@ def test_trajectories_are_in_the_public_schema(work: Path, exposed) -> None:
 
 def test_the_checks_go_with_the_answer(work: Path) -> None:
     """All five are printed and kept; of its own workspace another distribution is not checked, and few tell nothing.
-    That nothing is done yet is told before the first part is."""
+    That nothing is done yet is told before the first part is, and so is what is asked again for the shortcuts."""
     heard: list[dict] = []
     result = asked(work, shortcuts=60, only=None, out=work.parent / "checked", report=heard.append)
     done = [one["n_done"] for one in heard if one["event"] == "part"]
     assert done == sorted(done) and done[0] == 0 and done[1] > 0
+    again = [one["n_done"] for one in heard if one["event"] == "again"]
+    assert again.count(0) == 2 and again.count(heard[-1]["n_rows"]) == 2, "histories of others, and none"
     kept = json.loads((result.folder / "risk.json").read_text())["checks"]
     assert 0 < kept[3]["figures"]["history_removed"]["n"] <= 60 < result.comparison.n_rows
     names = ["performance by frequency", "calibration", "share completed", "shortcuts", "another distribution"]
