@@ -1,7 +1,7 @@
 """Runs one SQL stage: bind, write aside, route by `_reason`, balance, check the contract.
 
-The runner owns all writing; a stage is only a `select`. One pass writes kept rows and rejected rows to different
-files, so that routing costs no second reading.
+The runner owns all writing; a stage is only a `select`. One pass writes kept rows and takes rejected ones out, so that
+routing costs no second reading.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ from tawt.database.connect import (
     parquet_files,
     wrapped_errors,
 )
+from tawt.database.stream import batches
 from tawt.errors import RoomError, SourceError, StageError, TawtError
 from tawt.pipeline.authored import counts_of, hold_rows, names_told
 from tawt.pipeline.balance import balance, check_nulls, rows_of
 from tawt.pipeline.faults import count_faults, held_faults
 from tawt.pipeline.relations import connected
+from tawt.pipeline.routes import REJECTED, ROUTE, cut
 from tawt.pipeline.untimed import without_untimed
 from tawt.places import remove
 from tawt.raw.copies import readable
@@ -46,8 +48,6 @@ from tawt.sources.held import held_on
 from tawt.sources.stage import Bound, Input, StageResult, Tick
 from tawt.transforms.subject_hash import SAMPLE_SALT, SHARD_SALT
 
-_ROUTE = "_route"
-_REJECTED = -1
 _NOT_SAMPLED = f"drop:{NOT_SAMPLED}"
 
 
@@ -124,8 +124,13 @@ def _select(
         with wrapped_errors(name, workspace=bound.root, limits=bound.limits), bounded_memory(bound.limits):
             given = [bind_raw(connection, table, parallel, bound.stage.numbers) for table in tables]
             readers += [reader for reader in given if reader is not None]
-            copy = _copy(bound, _held(connection, bound), folder)
-            interruptible(connection, lambda: connection.execute(copy, bound.parameters))
+            select = _routed(bound, _held(connection, bound))
+
+            def write() -> tuple[list[Path], pa.Table]:
+                rows = batches(connection.sql(select, params=bound.parameters))
+                return cut(rows, folder, bound.limits.threads)
+
+            kept, table = interruptible(connection, write)
             lines = [line for reader in readers for line in reader.rejected]
             lines += [line for t in tables for line in rejected_lines(connection, t, parallel)]
     except RoomError:  # which no file is at fault for
@@ -136,7 +141,7 @@ def _select(
             with closing(connected(bound)) as another:
                 failed = unread_file(another, tables, bound.limits)
         raise failed or error from None
-    kept, rejected = _take_routes(folder, bound, lines)
+    kept, rejected = kept or [_empty(bound, folder)], Rejected(_known(bound, table), lines)
     # a stream of small files is read by several threads at once, which hand on what they have as they have it
     if bound.stage.layer.ordered or any(table.members is not None for table in tables):
         with wrapped_errors(name, workspace=bound.root, limits=bound.limits):
@@ -158,7 +163,8 @@ def _in_order(connection: duckdb.DuckDBPyConnection, bound: Bound, kept: list[Pa
     kept[:] = [sorted_aside.rename(kept[0])]
 
 
-def _copy(bound: Bound, select: str, folder: Path) -> str:
+def _routed(bound: Bound, select: str) -> str:
+    """Return a select with the way of each row: to its shard, or out."""
     layer, sampled = bound.stage.layer, bound.settings.sampled_hash
     hashes, reason, route = {}, "_reason", "0"
     # each in a column of its own: behind a `case` the engine works out anew what stands several times in an expression
@@ -173,9 +179,8 @@ def _copy(bound: Bound, select: str, folder: Path) -> str:
         told = ", ".join(f"{what} as {name}" for name, what in hashes.items())
         left, given = f" exclude ({', '.join(hashes)})", f"select *, {told} from ({select})"
     return (
-        f"copy (select *{left} replace ({reason} as _reason), case when {reason} is null then {route} "
-        f"else {_REJECTED} end as {_ROUTE} from ({given})) to {literal(str(folder))} "
-        f"(format parquet, compression snappy, partition_by ({_ROUTE}), overwrite_or_ignore)"
+        f"select *{left} replace ({reason} as _reason), "
+        f"(case when {reason} is null then {route} else {REJECTED} end)::integer as {ROUTE} from ({given})"
     )
 
 
@@ -185,26 +190,16 @@ def _held(connection: duckdb.DuckDBPyConnection, bound: Bound) -> str:
         return held_on(connection, bound.stage, bound.parameters)
 
 
-def _take_routes(folder: Path, bound: Bound, lines: list[tuple[str, int, str]]) -> tuple[list[Path], Rejected]:
-    """Name the kept files as parts, and take the rejected rows' numbers and reasons out of the folder."""
-    rows: list[pa.Table] = []
-    kept: list[Path] = []
-    for route in sorted(folder.iterdir()):
-        number = int(route.name.partition("=")[2])
-        for i, file in enumerate(sorted(route.iterdir())):
-            if number == _REJECTED:
-                rows.append(read_parquet(file, ["_row", "_reason"]))
-                file.unlink()
-            else:
-                kept.append(file.rename(folder / f"part-{number:05d}-{i}.parquet"))
-        route.rmdir()
-    if not kept:
-        own = [pa.field("_row", pa.int64()), pa.field("_reason", pa.string())]
-        schema = pa.schema([*bound.stage.contract.arrow_schema(), *own])
-        kept = [folder / "part-00000-0.parquet"]
-        pq.write_table(schema.empty_table(), kept[0])
-    empty = pa.table({"_row": pa.array([], pa.int64()), "_reason": pa.array([], pa.string())})
-    table = pa.concat_tables([empty, *(t.cast(empty.schema) for t in rows)])
+def _empty(bound: Bound, folder: Path) -> Path:
+    """Write a file without rows, of the columns of the contract."""
+    own = [pa.field("_row", pa.int64()), pa.field("_reason", pa.string())]
+    file = folder / "part-00000-0.parquet"
+    pq.write_table(pa.schema([*bound.stage.contract.arrow_schema(), *own]).empty_table(), file)
+    return file
+
+
+def _known(bound: Bound, table: pa.Table) -> pa.Table:
+    """Return what was rejected, held to reasons that stand in the text and to records."""
     if not set(pc.unique(table["_reason"]).to_pylist()) <= {*bound.sql.reasons, _NOT_SAMPLED}:
         raise StageError(
             bound.stage.name,
@@ -218,7 +213,7 @@ def _take_routes(folder: Path, bound: Bound, lines: list[tuple[str, int, str]]) 
             f"gives {table['_row'].null_count:,} rejected rows no _row, expected that of their record",
             f"carry {bound.stage.inputs[0]}'s _row",
         )  # fmt: skip
-    return kept, Rejected(table, lines)
+    return table
 
 
 def _laid_out(contract: Contract, files: list[Path], name: str) -> None:

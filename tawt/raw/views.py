@@ -17,6 +17,7 @@ from tawt.contracts.contract import Column
 from tawt.contracts.table import marks_of, number_marks
 from tawt.contracts.types import TYPES
 from tawt.database.connect import Limits, file_list, identifier, literal, parquet_files, wrapped_errors
+from tawt.database.stream import batches
 from tawt.errors import SourceError
 from tawt.raw.find import RawTable
 from tawt.raw.formats import format_of
@@ -187,11 +188,7 @@ def unread_file(
 
 
 def _n_read(connection: duckdb.DuckDBPyConnection, table: RawTable) -> int:
-    reader: pa.RecordBatchReader = connection.sql(f"from raw.{identifier(table.name)}").to_arrow_reader()
-    n_read = 0
-    while (batch := next(reader, None)) is not None:
-        n_read += batch.num_rows
-    return n_read
+    return sum(batch.num_rows for batch in batches(connection.sql(f"from raw.{identifier(table.name)}")))
 
 
 def hold_to_count(connection: duckdb.DuckDBPyConnection, table: RawTable) -> None:
