@@ -40,12 +40,12 @@ class Form:
         """Whether rows are in it as they are in a workspace."""
         return not self.is_old and not self.codes_with_units
 
-    def schema(self, events: pa.Schema) -> pa.Schema:
-        """Return the columns of its rows: in 0.3.3 a text is a column of the dataset's own, and none forbids nulls."""
+    def schema(self, columns: pa.Schema) -> pa.Schema:
+        """Return columns as it has them: in 0.3.3 a text is one of the dataset's own, and none forbids nulls."""
         if not self.is_old:
-            return events
-        texts = (pa.string() if pa.types.is_large_string(one.type) else one.type for one in events)
-        return pa.schema([pa.field(one.name, kind) for one, kind in zip(events, texts, strict=True)])
+            return columns
+        texts = (pa.string() if pa.types.is_large_string(one.type) else one.type for one in columns)
+        return pa.schema([pa.field(one.name, kind) for one, kind in zip(columns, texts, strict=True)])
 
     def rows(self, events: pa.Table) -> pa.Table:
         """Return rows of events in it."""

@@ -98,12 +98,13 @@ def _write_metadata(
     events: Input, folder: Path, form: Form, license: str, pairs: list[tuple[str, str | None]]
 ) -> None:  # fmt: skip
     (folder / "metadata").mkdir(parents=True, exist_ok=True)
-    known = read_parquet(events.folder / _CODES, None, events.make_again)
+    known, splits = (read_parquet(events.folder / name, None, events.make_again) for name in (_CODES, _OF_SUBJECTS))
     if form.is_kept:
-        shutil.copyfile(events.folder / _CODES, folder / _CODES)
+        for name in (_CODES, _OF_SUBJECTS):
+            shutil.copyfile(events.folder / name, folder / name)
     else:
         pq.write_table(form.codes(known, {*pairs}), folder / _CODES)
-    shutil.copyfile(events.folder / _OF_SUBJECTS, folder / _OF_SUBJECTS)
+        pq.write_table(splits.cast(form.schema(splits.schema)), folder / _OF_SUBJECTS)
     write_json(folder / ABOUT, form.about(read_map(events.folder / ABOUT, events.make_again), license))
 
 

@@ -71,6 +71,8 @@ def test_an_export_is_meds_0_3_3(hospital: Hospital, tmp_path: Path) -> None:
     assert [(one.name, one.type) for one in schema][:4] == OLD and all(one.nullable for one in schema)
     assert schema.field("text_value").type == pa.string()
     codes = pq.read_schema(tmp_path / "out" / meds.code_metadata_filepath)
+    splits = pq.read_schema(tmp_path / "out" / meds.subject_splits_filepath)
+    assert all(one.nullable for one in [*codes, *splits])
     assert [str(one.type) for one in codes] == ["string", "string", "list<element: string>"]
     about = json.loads((tmp_path / "out" / meds.dataset_metadata_filepath).read_text())
     assert set(about) == {"dataset_name", "dataset_version", "etl_name", "etl_version", "meds_version"}
