@@ -176,7 +176,8 @@ _KEYS = (
     *(f"sql/shared/seeds/{name}.csv" for name in ("plausible_ranges", "unit_conversions", "unit_spellings")),
     "sql/{source}/codes/", "sql/{source}/event_parts/", "pipeline.off", "ingest.absent_tables", "ingest.n_shards",
     "ingest.dataset",
-    *(f"pipeline.{name}" for name in ("name", "source", "splits", "duplicates", "order", "license")), "ingest.splits_file",
+    *(f"pipeline.{name}" for name in ("name", "source", "splits", "duplicates", "order", "license")),
+    "ingest.splits_file",
     *(f"pipeline.data_types.*.{name}" for name in ("concept", "unit", "low", "high", "description")),
 )  # fmt: skip
 EVENTS = BuiltIn(
