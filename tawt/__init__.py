@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tawt.commands.export import export as export
     from tawt.commands.extend import extend as extend
     from tawt.commands.finetune import finetune as finetune
+    from tawt.commands.forget import forget as forget
     from tawt.commands.generate import generate as generate
     from tawt.commands.ingest import ingest as ingest
     from tawt.commands.ingest import run as run
@@ -70,6 +71,7 @@ _HOME = {
     "extend": "tawt.commands.extend",
     "evaluate": "tawt.commands.evaluate",
     "finetune": "tawt.commands.finetune",
+    "forget": "tawt.commands.forget",
     "generate": "tawt.commands.generate",
     "ingest": "tawt.commands.ingest",
     "init": "tawt.commands.init",

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -163,6 +164,16 @@ def publish(aside: Path, final: Path) -> None:
     aside.rename(final)
     sync(final.parent)
     remove(old)
+
+
+def link(file: Path, to: Path) -> None:
+    """Put a file that stays as it is at another place, too: what lies under a final name is never written to."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.unlink(missing_ok=True)
+    try:
+        os.link(file, to)
+    except OSError:  # a file system without links
+        shutil.copyfile(file, to)
 
 
 def stamp(path: Path) -> tuple[int, ...]:

@@ -47,7 +47,7 @@ def run_dataset(bound: Bound, folder: Path, tick: Tick) -> StageResult:
             "index_sha256": sha256_file(index_path),
         }  # fmt: skip
 
-    results = each_shard_of(triplets, folder, (".arrow", ".index.arrow"), one, bound.limits.workers, tick)
+    results = each_shard_of(bound, triplets, folder, (".arrow", ".index.arrow"), one, tick, [birth, anchor])
     shards: dict[str, list[ShardEntry]] = {split: [] for split in SPLITS}
     for (split, name), result in results.items():
         n_bytes = (folder / split / f"{name}.arrow").stat().st_size

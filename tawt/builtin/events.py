@@ -25,7 +25,7 @@ from tawt.contracts.layers import layer_of
 from tawt.contracts.meds import ABOUT, SYNTHETIC_NAME
 from tawt.database.connect import wrapped_errors
 from tawt.errors import ContractError, StageError
-from tawt.pipeline.each_shard import each_shard, forget_shards
+from tawt.pipeline.each_shard import Earlier, each_shard, forget_shards
 from tawt.pipeline.relations import connected
 from tawt.readers import parquet_metadata, parquet_schema, read_parquet
 from tawt.shell import command
@@ -69,7 +69,13 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         return asdict(merge_shard(parts, ranks, rules, split_of, contract, out[shard], drop))
 
     written = {name: list(out[name].values()) for name in names}
-    results = each_shard(folder, written, merged, bound.limits.workers, tick).values()
+    hashes = {path: sha256 for one in families for path, sha256 in one.hashes.items()}
+    made_of = {
+        name: [ranks, [[one, [hashes[path] for path in by.get(name, ())]] for one, by in files.items()]]
+        for name in names
+    }
+    earlier = Earlier(bound, made_of, lambda result: rules.known(map(tuple, result["pairs"])) == result["rules"])
+    results = each_shard(folder, written, merged, bound.limits.workers, tick, earlier).values()
     n_duplicates = _summed(results, "duplicates")
     accounts = tuple(
         Account.of_rows(one.name, one.n_rows, n_duplicates.get(one.name, 0), "duplicate") for one in families
@@ -85,7 +91,11 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         "value_status": _summed(results, "statuses"),
         "unit_rules": _summed(results, "unit_rules"),
         **counted(
-            _all(results, "numbers"), _all(results, "texts"), _all(results, "people_of_rules"), rules, people
+            _by_rule(results, "numbers", rules),
+            _all(results, "texts"),
+            _by_rule(results, "people_of_pairs", rules),
+            rules,
+            people,
         ),  # fmt: skip
     }
     about = Counted(facts["n_subjects"], facts["n_rows"], people, years, facts["value_status"])
@@ -120,6 +130,13 @@ def _summed(results: Iterable[dict[str, Any]], key: str) -> dict[str, int]:
 
 def _all(results: Iterable[dict[str, Any]], key: str) -> Iterator[Any]:
     return (one for result in results for one in result[key])
+
+
+def _by_rule(results: Iterable[dict[str, Any]], key: str, rules: PairRules) -> Iterator[list[int]]:
+    """Yield counts of all shards, each with the index of its rule in the place of that of its pair."""
+    for result in results:
+        index = [rules.index[code, unit] for code, unit in result["pairs"]]
+        yield from ([index[pair], *counts] for pair, *counts in result[key])
 
 
 def _by_shard(source: Input) -> dict[str, list[Path]]:

@@ -17,6 +17,7 @@ from tawt.contracts.account import Account
 from tawt.contracts.subjects import KEY_MARK, MAP, mark_of, with_key
 from tawt.database.connect import bounded_memory, identifier, interruptible, wrapped_errors
 from tawt.files import keep_private
+from tawt.pipeline.keys import OPTED_OUT
 from tawt.pipeline.relations import connected
 from tawt.pipeline.subject_map import hold_numbers, whole_map
 from tawt.raw.copies import readable
@@ -57,8 +58,12 @@ def run_subjects(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         file.hold()
     numbers = numbered(bytes.fromhex(key), met["id"].to_pylist(), met["known"].to_numpy())
     hold_numbers(bound.root, numbers)
-    order = pa.array(np.argsort(numbers))
+    who, kept = bound.settings.opted_out, np.ones(len(numbers), dtype=np.bool_)
+    if who is not None:
+        kept = ~who.among(numbers)
     rows = pa.table({"id": met["id"], "subject_id": pa.array(numbers)}, schema=bound.stage.contract.arrow_schema())
+    rows, met = rows.filter(pa.array(kept)), met.filter(pa.array(kept))
+    order = pa.array(np.argsort(numbers[kept]))
     for made in (folder, folder / MAP):  # the way back to people
         made.touch()
         keep_private(made, bound.root / name / made.relative_to(folder))
@@ -98,6 +103,7 @@ def _known(path: Path, key: str) -> pa.Table:
 
 
 SUBJECTS = BuiltIn(
-    "subjects", ("raw",), ("subjects",), "One row is one subject whose id is text, and its number.", (), run_subjects,
+    "subjects", ("raw",), ("subjects",), "One row is one subject whose id is text, and its number.", (OPTED_OUT,),
+    run_subjects,
     serves=lambda table: bool(table.subjects),
 )  # fmt: skip

@@ -46,7 +46,7 @@ def run_triplets(bound: Bound, folder: Path, tick: Tick) -> StageResult:
             "n_not_measured": counts.n_not_measured,
         }  # fmt: skip
 
-    results = each_shard_of(events, folder, (".parquet",), one, bound.limits.workers, tick)
+    results = each_shard_of(bound, events, folder, (".parquet",), one, tick, coder.known)
     added: dict[str, int] = {}
     for result in results.values():
         for panel, n in result["n_not_measured"].items():

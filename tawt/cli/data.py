@@ -1,4 +1,4 @@
-"""The commands that make data: demo, ingest, build-vocab, run, export."""
+"""The commands that make data: demo, ingest, build-vocab, run, export, forget."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from tawt.cli.again import again, follow, foretell
+from tawt.cli.further import tell_found
 from tawt.cli.options import DATA_PANEL, DryRun, Force, Form, Memory, Set, Threads, Workspace
-from tawt.cli.output import Format, next_command, of_train, print_most, print_rows, say
+from tawt.cli.output import Format, counted, next_command, of_train, print_most, print_rows, say
 from tawt.cli.ran import stage_progress, tell_run
 from tawt.cli.trained import threads_sleep_soon
 
@@ -22,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
         ("build-vocab", build_vocab),
         ("run", run),
         ("export", export),
+        ("forget", forget),
     ):
         app.command(name, rich_help_panel=DATA_PANEL)(function)
 
@@ -108,10 +110,13 @@ def build_vocab(
     workspace: Workspace,
     base: Annotated[
         str | None,
-        typer.Argument(help="With --extend, a run, a shared model or a file to go on from", show_default=False),
+        typer.Argument(help="With --extend or --freeze, a run, a shared model or a file", show_default=False),
     ] = None,
     extend: Annotated[
         bool, typer.Option("--extend", help="Keep the vocabulary that is there, or BASE, and add what is new")
+    ] = False,
+    freeze: Annotated[
+        bool, typer.Option("--freeze", help="Keep the vocabulary that is there, or BASE, as it is, and tell the drift")
     ] = False,
     anew: Annotated[bool, typer.Option("--anew", help="Go on from no other vocabulary any more")] = False,
     settings: Set = None,
@@ -126,15 +131,17 @@ def build_vocab(
     Example: tawt build-vocab -w work/mimic
     """
     from tawt.commands.build_vocab import build_vocab as run_build_vocab
-    from tawt.commands.build_vocab import extension
+    from tawt.commands.build_vocab import extension, kept
     from tawt.errors import ConfigError
 
-    if base is not None and not extend:
-        raise ConfigError(f"tawt build-vocab {base}", "names what to go on from, expected --extend too", "add it")
+    if base is not None and not (extend or freeze):
+        what = "names what to go on from, expected --extend or --freeze too"
+        raise ConfigError(f"tawt build-vocab {base}", what, "add it")
     with stage_progress(dry_run, form) as report:
+        which: bool | str = base or True
         result = run_build_vocab(
-            workspace, extend=base or extend, anew=anew, settings=tuple(settings or ()), threads=threads,
-            memory_limit=memory_limit, force=force, dry_run=dry_run, report=report,
+            workspace, extend=extend and which, freeze=freeze and which, anew=anew, settings=tuple(settings or ()),
+            threads=threads, memory_limit=memory_limit, force=force, dry_run=dry_run, report=report,
         )  # fmt: skip
     tell_run(result, form)
     if dry_run:
@@ -143,6 +150,8 @@ def build_vocab(
     if (found := extension(result.workspace)) is not None:
         say(f"goes on from the vocabulary of {found.of}, which did not know {of_train(found.n_unknown, found.n_rows)}")
         print_most(("data_type", "beside it", "rows in train"), found.grown, form, "data_type")
+    if (drifted := kept(result.workspace)) is not None:
+        tell_found(drifted, form)
     next_command(follow("pretrain", workspace=workspace, form=form))
 
 
@@ -211,3 +220,43 @@ def export(
     if not result.facts.license:
         say("note: no license is stated: `--license`, or `license:` in the pipeline")
     next_command(follow("check", "meds", out, form=form))
+
+
+def forget(
+    workspace: Workspace,
+    subjects: Annotated[
+        list[str] | None,
+        typer.Argument(help="Ids as the raw tables have them, or files with one a line", show_default=False),
+    ] = None,
+    threads: Threads = None,
+    memory_limit: Memory = None,
+    dry_run: DryRun = False,
+    form: Form = Format.table,
+) -> None:
+    """Take subjects out of a workspace, prove that they are out, and keep them out at every later ingest
+
+    Example: tawt forget opted_out.txt -w work/mimic
+    """
+    from tawt.commands.forget import forget as run_forget
+
+    with stage_progress(dry_run, form) as report:
+        found = run_forget(
+            subjects or (), workspace=workspace, threads=threads, memory_limit=memory_limit, dry_run=dry_run,
+            report=report,
+        )  # fmt: skip
+    tell_run(found.run, form)
+    for stage, n in found.taken.items():
+        say(f"  {stage}: {counted(n, 'record')} taken out")
+    for name in found.removed:
+        say(f"removed {name}, which told of them: make it again where it is wanted")
+    for name in found.perhaps:
+        say(f"note: a number like one of theirs stands in {name}: look whether it is a count")
+    of_given = f"{counted(found.n_asked, 'subject')} given, {found.n_there:,} with events here, {found.n_all:,} in all"
+    if found.learned:
+        print_rows(("run", "learned from who opted out"), sorted(found.learned.items()), form)
+    if dry_run:
+        say(of_given)
+        next_command(again())
+        return
+    say(f"{of_given}; none of {found.n_files:,} files tells of them, and no ingest brings them back")
+    next_command(follow("check", workspace=workspace, form=form))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from tawt.cli.again import again, follow
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, Memory, StaleOk, Threads, Workspace
 from tawt.cli.output import Format, next_command, of_train, print_most, print_rows, print_text, say
 from tawt.cli.ran import stage_progress
+
+if TYPE_CHECKING:
+    from tawt.commands.carry_coverage import CarryResult
 
 _MOST_FAMILIES = 20
 
@@ -46,6 +49,13 @@ def carry(
     if dry_run and not result.coverage:
         next_command(again())
         return
+    tell_found(result, form)
+    say(f"dataset: {result.place}")
+    next_command(again() if dry_run else follow("embed", workspace=workspace, run=run, form=form))
+
+
+def tell_found(result: CarryResult, form: Format) -> None:
+    """Tell how much of a workspace a vocabulary of before, or of another place, knows, and how far numbers lie."""
     if form is Format.table:
         rows = [
             (c.way, c.n_data_types, "-" if c.n_rows is None else c.n_rows, _share(c.share), c.n_subjects or "-")
@@ -71,8 +81,6 @@ def carry(
         print_rows(columns, drift, form, spare=("by chance", "distance", "by", "rows", "unit"), folds="read as")
     for line in result.lines():
         say(f"note: {line}")
-    say(f"dataset: {result.place}")
-    next_command(again() if dry_run else follow("embed", workspace=workspace, run=run, form=form))
 
 
 def _sources(codes: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from tawt.cli.again import follow, follow_ingest
 from tawt.cli.options import DATA_PANEL, Form, Memory, OptionalWorkspace, Pipeline, Threads, Workspace
 from tawt.cli.output import Format, next_command, print_rows, print_table, print_text, print_tree, say
 from tawt.cli.ran import facts_in_words
-from tawt.contracts.reasons import NOT_SAMPLED
+from tawt.contracts.reasons import NOT_SAMPLED, OF_SUBJECTS
 from tawt.shell import command
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _about_gone(view: StageView, workspace: Path, form: Format) -> str:
     gone = {(row["route"], row["reason"]) for row in view.ledger.to_pylist() if row["route"] in ("quarantine", "drop")}
     if any(route == "quarantine" for route, _ in gone):
         return follow("show", view.name, workspace=workspace, quarantine=True, form=form)
-    if any(reason != NOT_SAMPLED for _, reason in gone):
+    if any(reason not in OF_SUBJECTS for _, reason in gone):
         return follow("show", view.name, workspace=workspace, dropped=True, form=form)
     return follow("show", view.name, workspace=workspace, lineage=True, form=form)
 

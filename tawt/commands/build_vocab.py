@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from tawt.builtin.all import all_stages, graph_of
 from tawt.builtin.vocabulary import UNKNOWN_BEFORE
+from tawt.commands.carry_coverage import CarryResult, read_found
 from tawt.contracts.basis import Basis, basis_of
 from tawt.contracts.dataset import VOCABULARY
 from tawt.contracts.layers import VOCABULARY_STAGES
@@ -35,6 +37,7 @@ def build_vocab(
     workspace: str | Path,
     *,
     extend: bool | str | Path = False,
+    freeze: bool | str | Path = False,
     anew: bool = False,
     settings: tuple[str, ...] = (),
     threads: int | None = None,
@@ -52,6 +55,8 @@ def build_vocab(
         extend: Go on from the vocabulary that is there, or from that of a run (its name in WORKSPACE/runs or its
             folder), a shared model or a file: what is old stays as it is. It is kept in the workspace, so that it is
             gone on from until another is given.
+        freeze: Keep the vocabulary that is there, or that of a run of this workspace, as it is, to the last bit, also
+            when records come: a code that it does not know is unknown. It stays so until another is asked for.
         anew: Go on from none any more.
         settings: Overrides of its pipeline, `key=value`; they are kept in the workspace.
         threads: Threads; all cores by default.
@@ -70,8 +75,9 @@ def build_vocab(
     open_workspace(root, settings)
     with hold_workspace(root, dry_run):
         opened = open_workspace(root, settings)  # as the command before left it
-        if extend is not False or anew:
-            opened = replace(opened, given_basis=_basis(opened, extend, anew))
+        given = [("--extend", extend)] * (extend is not False) + [("--freeze", freeze)] * (freeze is not False)
+        if given or anew:
+            opened = replace(opened, given_basis=_basis(opened, given, anew))
         if settings:
             _refuse_earlier(open_workspace(root), opened, settings)
         graph, now = all_stages(opened), Now(opened)
@@ -86,14 +92,11 @@ def build_vocab(
             report({"event": "note", "text": f"what the vocabulary is made from is brought up to date first: {why}"})
         chosen = (*(one.stage.name for one in before), *VOCABULARY_STAGES)
         forced = VOCABULARY_STAGES if force else ()
-        words = (
-            ("--anew",)
-            if anew
-            else ()
-            if extend is False
-            else ("--extend", *(() if extend is True else (str(extend),)))
+        words = [("--anew",)] * anew + [(how, *(() if of is True else (str(of),))) for how, of in given]
+        asked, looked = (
+            Asked("build-vocab", tuple(chain(*words)), settings),
+            {one.stage.name: one.manifest for one in there},
         )
-        asked, looked = Asked("build-vocab", words, settings), {one.stage.name: one.manifest for one in there}
         made = make(opened, graph, chosen, limits, forced, dry_run, report, asked, there=looked, now=now)
         if not dry_run:
             drop_left(root)
@@ -133,44 +136,63 @@ def _refuse_earlier(before: Workspace, after: Workspace, settings: tuple[str, ..
             )  # fmt: skip
 
 
-def _basis(workspace: Workspace, extend: bool | str | Path, anew: bool) -> Basis:
-    """Return what the vocabulary is to go on from.
+def _basis(workspace: Workspace, given: Sequence[tuple[str, bool | str | Path]], anew: bool) -> Basis:
+    """Return what the vocabulary is to go on from, or be.
 
     Raises:
-        ConfigError: There is nothing there, or both are asked for.
+        ConfigError: There is nothing there, or several are asked for.
         DatasetError: It is no vocabulary.
     """
+    if len(given) + anew > 1:
+        names = [name for name, _ in given] + ["--anew"] * anew
+        what = f"{' and '.join(names)} ask for several vocabularies, expected one of them"
+        raise ConfigError("build-vocab", what, "leave the others out")
     if anew:
-        if extend is not False:
-            raise ConfigError("--anew", "goes on from no vocabulary, expected it without --extend", "leave one out")
         return Basis(None)
-    path, of = _vocabulary_of(workspace, extend)
-    return basis_of(read_vocabulary(path, "give another, or take it from a copy").content, of)
+    ((option, which),) = given
+    path, of = _vocabulary_of(workspace, option, which)
+    content, how = read_vocabulary(path, "give another, or take it from a copy").content, {}
+    if option == "--freeze":  # of this place, where a code is known by itself
+        how = {"frozen": True, "by_code": True}
+    return basis_of(content, of, **how)
 
 
-def _vocabulary_of(workspace: Workspace, extend: bool | str | Path) -> tuple[Path, str]:
+def _vocabulary_of(workspace: Workspace, option: str, which: bool | str | Path) -> tuple[Path, str]:
     """Return the file that is to be gone on from, and what it is called."""
     own = workspace.output("vocabulary") / VOCABULARY
-    if isinstance(extend, bool):
+    if isinstance(which, bool):
         manifest = read_manifest(workspace, "vocabulary")
         if manifest is None or sha256_file(own) not in manifest.hashes.values():
             raise ConfigError(
-                "--extend", f"goes on from {own}, which {unfinished(workspace, 'vocabulary')}, expected one",
-                f"name a run: `{command('build-vocab', '--extend', 'RUN', workspace=workspace.root)}`",
+                option, f"goes on from {own}, which {unfinished(workspace, 'vocabulary')}, expected one",
+                f"name a run: `{command('build-vocab', option, 'RUN', workspace=workspace.root)}`",
             )  # fmt: skip
         return own, workspace.root.name
-    given = Path(extend).expanduser()
-    places = [folder / VOCABULARY for folder in (workspace.root / "runs" / extend, given, given / "vocabulary")]
+    given = Path(which).expanduser()
+    places = [folder / VOCABULARY for folder in (workspace.root / "runs" / which, given, given / "vocabulary")]
     path = next((one for one in (given, *places) if one.is_file()), None)
     if path is None:
         known = [one.parent.name for one in sorted((workspace.root / "runs").glob(f"*/{VOCABULARY}"))]
         raise ConfigError(
-            f"--extend {extend}", "is no run, shared model, workspace or file of a vocabulary, expected one",
-            nearest(str(extend), known) or "give the folder of a run of `tawt pretrain`",
+            f"{option} {which}", "is no run, shared model, workspace or file of a vocabulary, expected one",
+            nearest(str(which), known) or "give the folder of a run of `tawt pretrain`",
         )  # fmt: skip
     if path != given and (path.parent / LIST).is_file():
         hold(path.parent, (VOCABULARY,), "take it from a copy", DatasetError)
     return path, path.parent.name if path != given else path.stem
+
+
+def kept(workspace: Workspace) -> CarryResult | None:
+    """Return how far records lie from those that a frozen vocabulary was fitted on; None where it is not frozen.
+
+    Raises:
+        FileError: The record of it is damaged.
+    """
+    basis, manifest = workspace.basis, read_manifest(workspace, "vocabulary")
+    if basis is None or basis.record is None or not basis.record.frozen or manifest is None:
+        return None
+    vocabulary = read_vocabulary(workspace.output("vocabulary") / VOCABULARY, manifest.stage)
+    return read_found(workspace, basis.record.of, vocabulary, True, (), kept=True)
 
 
 @dataclass(frozen=True)
@@ -194,7 +216,7 @@ def extension(workspace: Workspace) -> Extension | None:
         FileError: That one is damaged.
     """
     basis, manifest = workspace.basis, read_manifest(workspace, "vocabulary")
-    if basis is None or basis.record is None or manifest is None:
+    if basis is None or basis.record is None or basis.record.frozen or manifest is None:
         return None
     base, table = (table_of(one) for one in (basis.content(), _read(workspace)))
     n = manifest.facts.get(UNKNOWN_BEFORE, 0)

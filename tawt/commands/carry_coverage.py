@@ -95,14 +95,17 @@ class CarryResult:
     """Subjects who have a row that is known, and all."""
     made: bool
     """Whether anything was made; else all was there."""
+    kept: bool = False
+    """Whether it is the workspace's own vocabulary, which new records are read in."""
 
     def lines(self) -> list[str]:
         """Return what a person is to know before anything is computed, a line each."""
         known = sum(one.share or 0.0 for one in self.coverage if one.way in WAYS)
         how = ", ".join(f"{one.n_data_types:,} by {one.way}" for one in self.coverage if one.way in WAYS)
         gone = sum(one.n_data_types for one in self.coverage if one.way not in WAYS)
+        which = "the vocabulary of {} is kept" if self.kept else "{} has another vocabulary than the workspace"
         told = [
-            f"{self.of} has another vocabulary than the workspace: it knows {known:.1%} of the rows (data_types: "
+            f"{which.format(self.of)}: it knows {known:.1%} of the rows (data_types: "
             f"{how or 'none'}; {gone:,} unknown), of {_of_all(*self.n_subjects)} subjects"
         ]
         lost = {one.name: one.n_rows - one.n_known for one in self.families if one.n_known is not None}
@@ -111,7 +114,8 @@ class CarryResult:
         if (unknown := sum(one.share or 0.0 for one in self.coverage if one.way not in WAYS)) >= _MANY_UNKNOWN:
             told.append(
                 f"{unknown:.1%} of the rows are [UNK] to it: they take room in its windows, and embeddings are not "
-                "those without these rows; `tawt extend` gives new data_types rows of their own"
+                "those without these rows; "
+                f"`tawt {'build-vocab --extend' if self.kept else 'extend'}` gives new data_types rows of their own"
             )
         if self.met is not None and self.unmet:
             named = _few(list(self.unmet))
@@ -131,7 +135,9 @@ class CarryResult:
         return told
 
 
-def read_found(nested: Workspace, name: str, vocabulary: Vocabulary, made: bool, times: tuple[str, ...]) -> CarryResult:
+def read_found(
+    nested: Workspace, name: str, vocabulary: Vocabulary, made: bool, times: tuple[str, ...], kept: bool = False
+) -> CarryResult:
     """Read what was found.
 
     Args:
@@ -140,6 +146,7 @@ def read_found(nested: Workspace, name: str, vocabulary: Vocabulary, made: bool,
         vocabulary: Of the run.
         made: Whether anything was made.
         times: What is to be said of times.
+        kept: Whether it is the workspace's own vocabulary.
     """
     manifest = read_manifest(nested, "vocabulary")
     assert manifest is not None
@@ -166,7 +173,7 @@ def read_found(nested: Workspace, name: str, vocabulary: Vocabulary, made: bool,
     met, unmet = _met(vocabulary, {row["data_type"] for row in table.to_pylist() if row["way"] is not None})
     return CarryResult(
         nested.root, name, coverage, tuple(drift), _families(table.to_pylist()), met, unmet, times,
-        (subjects["known"], subjects["all"]), made,
+        (subjects["known"], subjects["all"]), made, kept,
     )  # fmt: skip
 
 

@@ -5,13 +5,15 @@ This is the one place that shows cells of rejected records, because it was asked
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from tawt.builtin.all import seen_stage
 from tawt.contracts.layers import raw_table
-from tawt.contracts.reasons import NOT_SAMPLED
+from tawt.contracts.reasons import OF_SUBJECTS
 from tawt.database.connect import (
     Limits,
     bounded_memory,
@@ -37,7 +39,9 @@ from tawt.sources.graph import Graph
 from tawt.sources.held import held_on
 from tawt.sources.sql_file import parameters_for
 from tawt.sources.stage import Stage
+from tawt.transforms.subject_numbers import numbers_of
 
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _DROPPED = pa.schema([("file", pa.string()), ("record", pa.int64()), ("reason", pa.string())])
 
 
@@ -83,7 +87,7 @@ def dropped(stage: str, workspace: str | Path, limit: int = 10) -> pa.Table:
     with seen_stage(stage, workspace) as (opened, graph, found):
         manifest = _finished(opened, stage)
         routes = [route for account in manifest.accounts for route in account.routes] if manifest is not None else []
-        if manifest is None or not any(r.kind == "drop" and r.reason != NOT_SAMPLED for r in routes):
+        if manifest is None or not any(r.kind == "drop" and r.reason not in OF_SUBJECTS for r in routes):
             return _DROPPED.empty_table()
         for one in standing(opened, graph):
             if one.stage.name == stage and one.stale:
@@ -187,6 +191,23 @@ def _with_cells(opened: Workspace, graph: Graph, stage: Stage, manifest: Manifes
         own = ", ".join(f"p.{identifier(name)}" for name in places.column_names)
         order = "p.reason, p.record" if "line" not in places.column_names else "p.file, p.record, p.line"
         text = f"select {own}, r.* exclude (_row) from _places p left join raw.{identifier(table.name)} r"
-        return interruptible(
+        rows = interruptible(
             connection, lambda: connection.sql(f"{text} on r._row = p.record order by {order}").to_arrow_table()
         )
+        return _of_others(rows, table, opened)
+
+
+def _of_others(rows: pa.Table, table: RawTable, opened: Workspace) -> pa.Table:
+    """Return raw records less those of subjects who opted out, whom the raw files name yet."""
+    who, key = opened.opted_out, opened.local.subject_key
+    kept = np.ones(len(rows), dtype=np.bool_)
+    for column in table.contract.columns if who is not None else ():
+        if getattr(column, "plain", column.name) == "subject_id":
+            assert who is not None
+            cells = [str(cell or "").strip() for cell in rows[column.name].to_pylist()]
+            if column.type == "subject":
+                numbers = numbers_of(bytes.fromhex(key or ""), cells)
+            else:
+                numbers = np.array([int(cell) if _WHOLE.fullmatch(cell) else 0 for cell in cells], dtype=np.int64)
+            kept &= ~who.among(numbers)
+    return rows.filter(pa.array(kept))

@@ -76,6 +76,9 @@ LAYERS = {
     )
 }
 """Name -> layer, in the order of the flow."""
+SHARDS = "shards"
+"""Folder that keeps of each stage with shards what every one was made of, and counted: no part of what the stage gave.
+"""
 TASKS = "tasks"
 """Folder beside those of the layers that holds ready tasks, which `tawt label` reads."""
 SQL_LAYERS = tuple(layer for layer in LAYERS.values() if not layer.built_in)

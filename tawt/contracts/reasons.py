@@ -11,6 +11,10 @@ HIDDEN = ("_reason", FAULTS, AT_ITS_TIME)
 """Columns that the runner alone reads; a stage gives some of them or none."""
 NOT_SAMPLED = "not_sampled"
 """The rule by which records of subjects outside of the sample are dropped."""
+FORGOTTEN = "opted_out"
+"""The rule by which records of subjects who asked to be forgotten are dropped."""
+OF_SUBJECTS = (NOT_SAMPLED, FORGOTTEN)
+"""Rules that are of no stage's text, but of whose a record is: what they drop is not shown."""
 CONTENT_FAULTS = {
     "not_there": "no file lies at the path below the raw root",
     "outside": "the path leads out of the raw root, or to a place on the net",

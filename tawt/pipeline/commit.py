@@ -9,8 +9,9 @@ from pathlib import Path
 
 from tawt.contracts.layers import STAGE
 from tawt.files import publish, publish_file, sealed, sync
+from tawt.pipeline.each_shard import KEPT
 from tawt.pipeline.manifest import Manifest, manifest_at
-from tawt.pipeline.workspace import Workspace, folder_of, forget_ledger, manifest_path, write_records
+from tawt.pipeline.workspace import Workspace, beside, folder_of, forget_ledger, manifest_path, write_records
 from tawt.places import make_new, remove
 from tawt.seals import sha256_file
 from tawt.sources.graph import Graph
@@ -31,10 +32,10 @@ def commit(workspace: Workspace, folder: Path, quarantine: Path | None, manifest
         quarantine: Its quarantined records, aside; None = it has none.
         manifest: What is known of it but for its files.
     """
-    output, place = workspace.output(manifest.stage), workspace.quarantine(manifest.stage)
+    output = workspace.output(manifest.stage)
+    asides = dict(zip(beside(manifest.stage), (quarantine, _shards_of(folder)), strict=True))
     files = {output / path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    if quarantine is not None:
-        files[place] = quarantine
+    files |= {workspace.root / name: aside for name, aside in asides.items() if aside is not None}
     names = {path.relative_to(workspace.root).as_posix(): aside for path, aside in files.items()}
     listed = manifest.model_copy(
         update={
@@ -54,14 +55,21 @@ def commit(workspace: Workspace, folder: Path, quarantine: Path | None, manifest
         final.rename(old)
     sync(final.parent)
     publish(folder, output)
-    if quarantine is not None:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        publish_file(quarantine, place)
-    else:
-        remove(place)
+    for name, aside in asides.items():
+        if aside is not None:
+            (workspace.root / name).parent.mkdir(parents=True, exist_ok=True)
+            publish_file(aside, workspace.root / name)
+        else:
+            remove(workspace.root / name)
     publish_file(new, final)
     remove(old)
     return listed
+
+
+def _shards_of(folder: Path) -> Path | None:
+    """Take what the shards of a stage were made of out of its output, to lie beside it."""
+    written, aside = folder / KEPT, folder.with_name(f"{folder.name}{KEPT}")
+    return written.rename(aside) if written.is_file() else None
 
 
 def forget_half(root: Path) -> None:

@@ -1,4 +1,6 @@
-"""Runs one task per shard in threads, so that a run that was killed goes on with the shards that are left."""
+"""Runs one task per shard in threads, so that a run that was killed goes on with the shards that are left, and one of
+which little has changed makes what that concerns.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,66 @@ from pathlib import Path
 from typing import Any
 
 from tawt.contracts.dataset import SPLITS
-from tawt.files import read_json, sync, write_json
-from tawt.sources.stage import Input, Tick
+from tawt.files import digest, link, read_json, sync, write_json
+from tawt.pipeline.workspace import beside, folder_of
+from tawt.seals import sha256_file
+from tawt.sources.stage import Bound, Input, Tick
+
+KEPT = ".shards.json"
+"""File of a stage that is written aside; it lies beside its output once that is published."""
+
+
+class Earlier:
+    """What a stage gave before: a shard that is made of the same is taken from there.
+
+    Args:
+        bound: The stage.
+        made_of: Shard -> all that it hangs on.
+        stands: Whether the counts of a shard hold yet, where they tell of what else it hangs on.
+    """
+
+    def __init__(
+        self, bound: Bound, made_of: Mapping[str, Any], stands: Callable[[dict[str, Any]], bool] = lambda result: True
+    ) -> None:
+        stage, self._files, self._stands = bound.stage.name, bound.before, stands
+        self._output, kept = bound.root / folder_of(stage), bound.root / beside(stage)[1]
+        self._made_by, self._made_of = bound.made_by, dict[str, str]()
+        for shard, of in made_of.items():
+            self.say(shard, of)
+        self._known = (read_json(kept) or {}) if self._whole(kept) else {}
+
+    def say(self, shard: str, made_of: Any) -> None:
+        """Say what a shard hangs on."""
+        self._made_of[shard] = digest([self._made_by, made_of])
+
+    def take(self, folder: Path, shard: str, files: Sequence[Path] | None = None) -> dict[str, Any] | None:
+        """Put the files of a shard into a folder as they are, and return its counts; None where it is another now.
+
+        Args:
+            folder: Where.
+            shard: Which.
+            files: Those of the folder that it may have; None = its counts name them.
+        """
+        known = self._known.get(shard)
+        if known is None or known["made_of"] != self._made_of[shard] or not self._stands(known["result"]):
+            return None
+        files = [folder / name for name in known["result"]["files"]] if files is None else files
+        there = {file: self._output / file.relative_to(folder) for file in files}
+        there = {file: place for file, place in there.items() if place in self._files}
+        if not all(map(self._whole, there.values())):
+            return None
+        for file, place in there.items():
+            link(place, file)
+        result: dict[str, Any] = known["result"]
+        return result
+
+    def keep(self, folder: Path, results: Mapping[str, dict[str, Any]]) -> None:
+        """Write down what each shard was made of, for the next time."""
+        kept = {shard: {"made_of": self._made_of[shard], "result": result} for shard, result in results.items()}
+        write_json(folder / KEPT, kept)
+
+    def _whole(self, path: Path) -> bool:
+        return path.is_file() and sha256_file(path) == self._files.get(path)
 
 
 def each_shard(
@@ -19,6 +79,7 @@ def each_shard(
     one: Callable[[str], dict[str, Any]],
     threads: int,
     tick: Tick,
+    earlier: Earlier | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return what `one(shard)` hands back for every shard, in the order of `shards`.
 
@@ -31,6 +92,7 @@ def each_shard(
         one: Writes a shard and hands back counts that JSON can hold.
         threads: Shards at a time.
         tick: Hears of every finished shard.
+        earlier: What was made before, and may be taken as it is.
     """
     done: dict[str, dict[str, Any]] = {}
 
@@ -38,7 +100,8 @@ def each_shard(
         marker = folder / ".done" / f"{shard}.json"
         result = read_json(marker)
         if result is None:
-            result = one(shard)
+            taken = earlier.take(folder, shard, shards[shard]) if earlier is not None else None
+            result = one(shard) if taken is None else taken
             for file in shards[shard]:
                 if file.exists():
                     sync(file)
@@ -53,7 +116,10 @@ def each_shard(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return {shard: done[shard] for shard in shards}
+    results = {shard: done[shard] for shard in shards}
+    if earlier is not None:
+        earlier.keep(folder, results)
+    return results
 
 
 def forget_shards(folder: Path) -> None:
@@ -62,21 +128,30 @@ def forget_shards(folder: Path) -> None:
 
 
 def each_shard_of(
-    source: Input, folder: Path, suffixes: tuple[str, ...], one: Callable[..., dict[str, Any]], workers: int, tick: Tick
+    bound: Bound,
+    source: Input,
+    folder: Path,
+    suffixes: tuple[str, ...],
+    one: Callable[..., dict[str, Any]],
+    tick: Tick,
+    made_of: Any,
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Run `one(shard, *files to write)` for every shard of a stage, and return (split, shard) -> what it hands back.
 
     Args:
-        source: The stage, whose files are `SPLIT/SHARD.*`.
+        bound: The stage that is made.
+        source: The stage that it is made of, whose files are `SPLIT/SHARD.*`.
         folder: Where shards of the same names are written.
         suffixes: Of the files that each gives.
         one: As in `each_shard`.
-        workers: Shards at a time.
         tick: Hears of every finished shard.
+        made_of: What each shard hangs on beside its file and the settings of the stage.
     """
     read = {(s, path.stem): path for s in SPLITS for path in source.rows if path.parent.name == s}
     keys = {f"{split}-{name}": (split, name) for split, name in read}
     files = {key: [folder / split / f"{name}{end}" for end in suffixes] for key, (split, name) in keys.items()}
-    done = each_shard(folder, files, lambda key: one(read[keys[key]], *files[key]), workers, tick)
+    earlier = Earlier(bound, {key: [source.hashes[read[pair]], made_of] for key, pair in keys.items()})
+    workers = bound.limits.workers
+    done = each_shard(folder, files, lambda key: one(read[keys[key]], *files[key]), workers, tick, earlier)
     forget_shards(folder)
     return {keys[key]: result for key, result in done.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tawt.database.macros import FOLDER
-from tawt.pipeline.keys import SAMPLED, Now
+from tawt.pipeline.keys import OPTED_OUT, SAMPLED, Now
 from tawt.pipeline.manifest import Components, versions
 from tawt.sources.sql_file import SqlFile
 from tawt.sources.stage import Stage
@@ -42,7 +42,7 @@ def keys_of(stage: Stage, source: str) -> list[str]:
     keys += [f"pipeline.parameters.{parameter}" for parameter in made_by.parameters]
     # `--sample 500` is another sample when the source has other subjects
     return keys + (
-        ["ingest.sample", SAMPLED, "pipeline.sample_from"]
+        ["ingest.sample", SAMPLED, "pipeline.sample_from", OPTED_OUT]
         if stage.layer.row_wise
         else ["ingest.n_shards"] * stage.layer.sharded
     )

@@ -34,6 +34,8 @@ CONTENT_FILES = "ingest.content_files"
 ABSENT_TABLES = "ingest.absent_tables"
 """Optional raw tables that the last ingest did not find."""
 _N_SHARDS = "ingest.n_shards"
+OPTED_OUT = "ingest.opted_out"
+"""Who asked to be forgotten."""
 GONE_ON_FROM = "ingest.base"
 """What the vocabulary goes on from."""
 _LONGEST = 40
@@ -123,6 +125,9 @@ class Now:
         if key == GONE_ON_FROM:
             basis = self._workspace.basis
             return basis.record.known if basis is not None and basis.record is not None else None
+        if key == OPTED_OUT:
+            who = self._workspace.opted_out
+            return who.known if who is not None else None
         if section == "ingest":
             return self._ingested[rest]
         if section != "pipeline":
@@ -207,6 +212,8 @@ class Change:
         section, path = self.key.partition(".")[0], self.key.split("/")
         if self.key == SAMPLED:
             return "the sample is of other subjects"
+        if self.key == OPTED_OUT:
+            return "others have opted out"
         if self.key == GONE_ON_FROM:
             return "the vocabulary is to go on from another one" if self.now else "the vocabulary is to stand by itself"
         if self.key == CONTENT_FILES:

@@ -21,7 +21,7 @@ from tawt.errors import FileError
 from tawt.files import digest
 from tawt.machine import NOT_INSTALLED, version_of
 from tawt.pipeline.keys import SAMPLED, UNKNOWN, changes
-from tawt.pipeline.workspace import Workspace, folder_of, quarantine_of
+from tawt.pipeline.workspace import Workspace, beside, folder_of
 from tawt.places import Below, is_under
 from tawt.readers import read_record
 from tawt.seals import holds
@@ -56,7 +56,7 @@ class Manifest(Section):
     components: Components
     """What the fingerprint is made of, so that a change can be named."""
     files: dict[Below, Count]
-    """File below the workspace -> bytes: the stage's output and its quarantine."""
+    """File below the workspace -> bytes: the stage's output, its quarantine, and what its shards were made of."""
     hashes: dict[Below, str]
     """File below the workspace -> SHA-256; only `tawt check` reads the files again to compare."""
     accounts: tuple[Account, ...]
@@ -77,7 +77,7 @@ class Manifest(Section):
         others = [
             name
             for name in {*self.files, *self.hashes}
-            if name != quarantine_of(self.stage) and not is_under(name, [folder_of(self.stage)])
+            if name not in beside(self.stage) and not is_under(name, [folder_of(self.stage)])
         ]
         if others:
             raise ValueError("lists files that are none of its stage")
@@ -92,7 +92,7 @@ class Manifest(Section):
 
         Behind it stands the mark of the key, where numbers of subjects hang on one: what reads them tells it too.
         """
-        others = {quarantine_of(self.stage), *(f"{folder_of(self.stage)}/{name}" for name in (CARD, CROISSANT))}
+        others = {*beside(self.stage), *(f"{folder_of(self.stage)}/{name}" for name in (CARD, CROISSANT))}
         mine = {name: sha256 for name, sha256 in self.hashes.items() if name not in others}
         known = digest([mine, self.places.model_dump()])
         return f"{known}-{self.facts[KEY_MARK]}" if KEY_MARK in self.facts else known

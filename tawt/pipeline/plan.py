@@ -257,6 +257,7 @@ def settings_of(workspace: Workspace, raw: dict[str, RawTable] | None = None) ->
     return Settings(
         workspace.pipeline, n_shards, workspace.ingested.sample, raw_root=workspace.raw_root, project=workspace.project,
         subject_key=workspace.local.subject_key, basis=workspace.basis, dataset=workspace.ingested.dataset,
+        opted_out=workspace.opted_out,
     )  # fmt: skip
 
 
@@ -264,7 +265,9 @@ def input_of(root: Path, manifest: Manifest) -> Input:
     """Return a finished stage of a workspace as others read it."""
     stage, home = manifest.stage, home_of(root, manifest.stage)
     files = tuple(home / name for name in sorted(manifest.files))
-    return Input(stage, home / folder_of(stage), files, manifest.places, manifest.n_rows, make_again(root, stage))
+    hashes = {home / name: sha256 for name, sha256 in manifest.hashes.items()}
+    again = make_again(root, stage)
+    return Input(stage, home / folder_of(stage), files, manifest.places, manifest.n_rows, again, hashes)
 
 
 def inputs_of(workspace: Workspace, stage: Stage) -> dict[str, Input]:

@@ -21,6 +21,8 @@ class Local(Section):
     """The name or file of the pipeline that was ingested by."""
     subject_key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     """What numbers of subjects whose ids are text hang on."""
+    opt_out_key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """What marks of those who asked to be forgotten hang on."""
     files: dict[str, RawSeen] = {}
     """Path below the raw root -> what was seen there."""
     tables: dict[str, TableSeen] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from tawt.database.connect import Limits
 from tawt.errors import StageError, TawtError
 from tawt.files import digest
 from tawt.pipeline.commit import commit, forget_others
+from tawt.pipeline.gone import without_gone
 from tawt.pipeline.keys import UNKNOWN
 from tawt.pipeline.ledger import Standing, stand, write_ledger
 from tawt.pipeline.manifest import Manifest
@@ -172,7 +173,9 @@ def _run(
     """Run one stage on what is there, and publish what it gave."""
     stage, started, key = step.stage, time.perf_counter(), digest(step.components.model_dump())
     report({"event": "start", "stage": stage.name, "reason": step.reason})
-    bound = plan.bound(stage, there)
+    made_by = digest([step.components.keys, step.components.versions])
+    bound = replace(plan.bound(stage, there), made_by=made_by, before=_before(workspace, step, there))
+    bound = without_gone(plan, bound, there)
 
     def tick(done: int, total: int) -> None:
         report({"event": "progress", "stage": stage.name, "done": done, "total": total})
@@ -202,6 +205,14 @@ def _run(
             raise full from None
         raise
     _tell_notes(result.notes, report)
+
+
+def _before(workspace: Workspace, step: Step, there: Mapping[str, Manifest]) -> dict[Path, str]:
+    """Return the files that a stage gave the last time, and that may be taken from there."""
+    made = there.get(step.stage.name)
+    if made is None or step.forced or made.components.versions != step.components.versions:
+        return {}
+    return {workspace.root / name: sha256 for name, sha256 in made.hashes.items()}
 
 
 def _quarantine(workspace: Workspace, plan: Plan, stage: Stage, result: StageResult) -> Path | None:

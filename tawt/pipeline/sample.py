@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 
 from tawt.config.pipeline import PipelineConfig
@@ -39,7 +40,10 @@ def check_sample(sample: str | int | None) -> str | None:
 
 
 def shard_count(pipeline: PipelineConfig, raw: dict[str, RawTable], before: int) -> int:
-    """Return the number of shards: the pipeline's, else by the size of the raw files, else what it was before."""
+    """Return the number of shards: the pipeline's, else by the size of the raw files, else what it was before.
+
+    It is a power of two, so that raw files which grow seldom cut all shards anew: when they are twice as large.
+    """
     if pipeline.shards != "auto":
         return pipeline.shards
     if not raw:
@@ -47,7 +51,7 @@ def shard_count(pipeline: PipelineConfig, raw: dict[str, RawTable], before: int)
     n_bytes = sum(
         file.path.stat().st_size * format_of(file.path).text_per_byte for table in raw.values() for file in table.files
     )
-    return max(1, round(n_bytes / _TEXT_BYTES_PER_SHARD))
+    return 1 << max(0, round(math.log2(max(1, n_bytes / _TEXT_BYTES_PER_SHARD))))
 
 
 def sampled_hash(sample: str | None, subjects: Bound | None = None) -> int | None:

@@ -7,6 +7,7 @@ routing costs no second reading.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,8 @@ import pyarrow.parquet as pq
 
 from tawt.contracts.account import Places, Rejected
 from tawt.contracts.contract import Contract
-from tawt.contracts.reasons import NOT_SAMPLED
+from tawt.contracts.opted_out import NOBODY, OptedOut
+from tawt.contracts.reasons import FORGOTTEN, NOT_SAMPLED, OF_SUBJECTS
 from tawt.database.connect import (
     bounded_memory,
     identifier,
@@ -34,6 +36,7 @@ from tawt.errors import RoomError, SourceError, StageError, TawtError
 from tawt.pipeline.authored import counts_of, hold_rows, names_told
 from tawt.pipeline.balance import balance, check_nulls, rows_of
 from tawt.pipeline.faults import count_faults, held_faults
+from tawt.pipeline.pieces import by_pieces, pieces_of
 from tawt.pipeline.relations import connected
 from tawt.pipeline.routes import REJECTED, ROUTE, cut
 from tawt.pipeline.untimed import without_untimed
@@ -48,8 +51,6 @@ from tawt.sources.held import held_on
 from tawt.sources.stage import Bound, Input, StageResult, Tick
 from tawt.transforms.subject_hash import SAMPLE_SALT, SHARD_SALT
 
-_NOT_SAMPLED = f"drop:{NOT_SAMPLED}"
-
 
 def run_sql(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     """Run one SQL stage into a folder aside, which is emptied first.
@@ -60,26 +61,58 @@ def run_sql(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         ContractError: What it gives is not what its contract promises.
     """
     stage, driving = bound.stage, bound.driving
-    # opening one takes longer than what a small table needs of it: all that is asked of a stage is asked of one
-    with readable(list(bound.raw.values()), folder.with_name(f"{stage.name}-raw")) as tables, ExitStack() as stack:
-        reading = replace(bound, raw={table.name: table for table in tables})
-        connection = stack.enter_context(closing(connected(reading)))
-        # several threads on one file lose records behind a malformed line; one does not, and is slower
-        kept, rejected = _select(connection, reading, folder, parallel=True)
-        if isinstance(driving, RawTable) and driving.is_text:
-            if rejected.lines or rows_of(kept, rejected) != driving.n_records:
-                connection.close()
-                connection = stack.enter_context(closing(connected(reading)))  # which has set no line aside
-                kept, rejected = _select(connection, reading, folder, parallel=False)
-            if rows_of(kept, rejected) < driving.n_records:
-                with closing(connected(bound)) as another, wrapped_errors(stage.inputs[0], limits=bound.limits):
-                    hold_to_count(another, reading.raw[driving.name])
+    with ExitStack() as stack:
+        pieces, opened = pieces_of(bound), list[duckdb.DuckDBPyConnection]()
+        keep: Callable[[], None] | None = None
+
+        def read(one: Bound, aside: Path) -> tuple[list[Path], Rejected]:
+            with ExitStack() as own:
+                connection, kept, rejected = _whole(one, aside, own)
+                if len(pieces) <= 1:  # it sees all that the stage reads, and opening one takes long
+                    opened.append(connection)
+                    stack.push(own.pop_all())
+            return kept, rejected
+
+        if pieces:
+            kept, rejected, keep = by_pieces(bound, pieces, folder, read)
+        else:
+            kept, rejected = read(bound, folder)
+        connection = opened[0] if opened else stack.enter_context(closing(connected(bound)))
         for file in driving.files if isinstance(driving, RawTable) else ():
             file.hold()
         result = _judged(connection, bound, kept, rejected)
+        # rows without their time are told by those of all pieces
+        if keep is not None and not result.facts.get("without_time"):
+            keep()
     if stage.layer.one_file:
         _laid_out(stage.contract, kept, stage.layer.one_file)
     return result
+
+
+def _whole(
+    bound: Bound, folder: Path, stack: ExitStack
+) -> tuple[duckdb.DuckDBPyConnection, list[Path], Rejected]:  # fmt: skip
+    """Write all that a stage gives into a folder aside, and hold the engine to the count of raw records.
+
+    Returns:
+        The connection, kept open by `stack`, the files, and what is rejected.
+    """
+    name, driving = bound.stage.name, bound.driving
+    # opening one takes longer than what a small table needs of it: all that is asked of a stage is asked of one
+    tables = stack.enter_context(readable(list(bound.raw.values()), folder.with_name(f"{name}-raw")))
+    reading = replace(bound, raw={table.name: table for table in tables})
+    connection = stack.enter_context(closing(connected(reading)))
+    # several threads on one file lose records behind a malformed line; one does not, and is slower
+    kept, rejected = _select(connection, reading, folder, parallel=True)
+    if isinstance(driving, RawTable) and driving.is_text:
+        if rejected.lines or rows_of(kept, rejected) != driving.n_records:
+            connection.close()
+            connection = stack.enter_context(closing(connected(reading)))  # which has set no line aside
+            kept, rejected = _select(connection, reading, folder, parallel=False)
+        if rows_of(kept, rejected) < driving.n_records:
+            with closing(connected(bound)) as another, wrapped_errors(bound.stage.inputs[0], limits=bound.limits):
+                hold_to_count(another, reading.raw[driving.name])
+    return connection, kept, rejected
 
 
 def run_on(connection: duckdb.DuckDBPyConnection, bound: Bound, folder: Path) -> list[Path]:
@@ -122,8 +155,11 @@ def _select(
     readers: list[MemberReader] = []
     try:
         with wrapped_errors(name, workspace=bound.root, limits=bound.limits), bounded_memory(bound.limits):
-            given = [bind_raw(connection, table, parallel, bound.stage.numbers) for table in tables]
+            some_out = bound.settings.opted_out is not None
+            given = [bind_raw(connection, table, parallel, bound.stage.numbers, some_out) for table in tables]
             readers += [reader for reader in given if reader is not None]
+            if bound.gone is not None:
+                connection.register("_gone", pa.table({"value": bound.gone[1]}))
             select = _routed(bound, _held(connection, bound))
 
             def write() -> tuple[list[Path], pa.Table]:
@@ -165,12 +201,16 @@ def _in_order(connection: duckdb.DuckDBPyConnection, bound: Bound, kept: list[Pa
 
 def _routed(bound: Bound, select: str) -> str:
     """Return a select with the way of each row: to its shard, or out."""
-    layer, sampled = bound.stage.layer, bound.settings.sampled_hash
-    hashes, reason, route = {}, "_reason", "0"
+    layer, sampled, opted_out = bound.stage.layer, bound.settings.sampled_hash, bound.settings.opted_out
+    hashes, reasons, route = {}, ["_reason"], "0"
     # each in a column of its own: behind a `case` the engine works out anew what stands several times in an expression
     if layer.row_wise and sampled is not None and "subject_id" in bound.stage.contract.names:
         hashes["_draw"] = f"tawt_hash(subject_id, {SAMPLE_SALT})"
-        reason = f"coalesce(_reason, case when _draw > {sampled} then {literal(_NOT_SAMPLED)} end)"
+        reasons.append(f"case when _draw > {sampled} then 'drop:{NOT_SAMPLED}' end")
+    if layer.row_wise and opted_out is not None and (asked := _is_out(bound, opted_out)):
+        hashes["_out"] = asked
+        reasons.append(f"case when _out then 'drop:{FORGOTTEN}' end")
+    reason = f"coalesce({', '.join(reasons)})" if len(reasons) > 1 else "_reason"
     if layer.sharded:  # a row of nobody is counted, and told
         hashes["_shard"] = f"tawt_hash(subject_id, {SHARD_SALT}) % {bound.settings.n_shards}"
         route = "coalesce(_shard, 0)"
@@ -182,6 +222,13 @@ def _routed(bound: Bound, select: str) -> str:
         f"select *{left} replace ({reason} as _reason), "
         f"(case when {reason} is null then {route} else {REJECTED} end)::integer as {ROUTE} from ({given})"
     )
+
+
+def _is_out(bound: Bound, opted_out: OptedOut) -> str:
+    """Return the SQL that asks whether a record is of somebody who opted out; nothing where no record tells."""
+    if "subject_id" in bound.stage.contract.names:
+        return f"subject_id = {NOBODY}" if bound.stage.numbers else opted_out.sql("subject_id")
+    return f"coalesce({identifier(bound.gone[0])} in (from _gone), false)" if bound.gone is not None else ""
 
 
 def _held(connection: duckdb.DuckDBPyConnection, bound: Bound) -> str:
@@ -200,7 +247,8 @@ def _empty(bound: Bound, folder: Path) -> Path:
 
 def _known(bound: Bound, table: pa.Table) -> pa.Table:
     """Return what was rejected, held to reasons that stand in the text and to records."""
-    if not set(pc.unique(table["_reason"]).to_pylist()) <= {*bound.sql.reasons, _NOT_SAMPLED}:
+    known = {*bound.sql.reasons, *(f"drop:{rule}" for rule in OF_SUBJECTS)}
+    if not set(pc.unique(table["_reason"]).to_pylist()) <= known:
         raise StageError(
             bound.stage.name,
             "gives a _reason that does not stand in its text, expected `'drop:<rule>'` or "

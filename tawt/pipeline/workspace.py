@@ -12,7 +12,8 @@ from tawt.config.named import resolve_pipeline
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.basis import BASE, Basis, read_basis, write_basis
 from tawt.contracts.dataset import DATASET
-from tawt.contracts.layers import LAYERS
+from tawt.contracts.layers import LAYERS, SHARDS
+from tawt.contracts.opted_out import OPTED_OUT, OptedOut, read_opted_out
 from tawt.contracts.workspace import CARRIED, HOSPITAL, PIPELINE, hold_workspace, home_of, is_workspace, origin_of
 from tawt.errors import ConfigError, FileError
 from tawt.files import ASIDE, keep_private, sealed, sync, whole
@@ -32,11 +33,11 @@ INGEST = "ingest.json"
 LEDGER = "ledger.parquet"
 UNDONE = "undone.json"
 """What the command that is at work, or the last one that did not end, set out to make."""
-RECORDS = (PIPELINE, LOCAL, INGEST, LEDGER, HOSPITAL, UNDONE, BASE)
+RECORDS = (PIPELINE, LOCAL, INGEST, LEDGER, HOSPITAL, UNDONE, BASE, OPTED_OUT)
 """Files of a workspace that hold the hash of their own rest, written by who holds it."""
-OF_STAGES = (*LAYERS, "quarantine", "manifests")
+OF_STAGES = (*LAYERS, "quarantine", SHARDS, "manifests")
 """Folders that hold what manifests list, and nothing else."""
-_KEPT = ("subject_key", "pipeline")
+_KEPT = ("subject_key", "opt_out_key", "pipeline")
 OWN_FOLDERS = (*OF_STAGES, CARRIED, "runs", "embeddings", ASIDE, SPILL)
 
 
@@ -50,9 +51,9 @@ def manifest_path(root: Path, stage: str) -> Path:
     return home_of(root, stage) / "manifests" / f"{stage}.json"
 
 
-def quarantine_of(stage: str) -> str:
-    """Return the file of a workspace that lists a stage's quarantined records."""
-    return f"quarantine/{stage}.parquet"
+def beside(stage: str) -> tuple[str, str]:
+    """Return the files of a workspace that a stage has beside its output: its quarantined records, and its shards."""
+    return f"quarantine/{stage}.parquet", f"{SHARDS}/{stage}.json"
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,11 @@ class Workspace:
         return self.given_basis or read_basis(self.root, hint)
 
     @property
+    def opted_out(self) -> OptedOut | None:
+        """Who asked to be forgotten, as `read_opted_out` tells it; None where nobody has."""
+        return read_opted_out(self.place, lambda: self.local.opt_out_key)
+
+    @property
     def raw_root(self) -> Path | None:
         """The folder of raw tables, as this machine knows it."""
         raw_root = self.local.raw_root
@@ -175,7 +181,7 @@ class Workspace:
 
     def quarantine(self, stage: str) -> Path:
         """Return the path of a stage's quarantined records."""
-        return home_of(self.root, stage) / quarantine_of(stage)
+        return home_of(self.root, stage) / beside(stage)[0]
 
     def start(self, stage: str, key: str | None) -> Path:
         """Return the folder to write a stage in, and remove those of other runs of it.

@@ -18,7 +18,10 @@ from tawt.pipeline.holding import RESUMABLE
 from tawt.pipeline.workspace import LOCK, OWN_FOLDERS, RECORDS, Workspace
 from tawt.places import real
 
-_ASIDE = re.compile(rf"(?:{STAGE})(?:\.old)?|{RESUMABLE.pattern}\.old|\.?(?:{STAGE})\.quarantine\.parquet(?:\.tmp)?")
+_ASIDE = re.compile(
+    rf"(?:{STAGE})(?:\.old)?|{RESUMABLE.pattern}\.old|"
+    rf"\.?(?:{STAGE})\.quarantine\.parquet(?:\.tmp)?|(?:{STAGE}|{RESUMABLE.pattern})\.shards\.json"
+)
 """What a killed command leaves aside, which the next one removes."""
 
 

@@ -38,6 +38,8 @@ class RawTable:
     """How the files are written."""
     in_some: dict[str, int] = field(default_factory=dict)
     """Contract column -> files that have it, where others lack it."""
+    n_before: int = 0
+    """Records of the table that are in other files, before these."""
 
     @property
     def is_parquet(self) -> bool:

@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from tawt.contracts.contract import Column
+from tawt.contracts.opted_out import NOBODY
 from tawt.contracts.table import marks_of, number_marks
 from tawt.contracts.types import TYPES
 from tawt.database.connect import Limits, file_list, identifier, literal, parquet_files, wrapped_errors
@@ -29,7 +30,11 @@ from tawt.readers import parquet_batches
 
 
 def bind_raw(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, parallel: bool = False, numbers: str = ""
+    connection: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    parallel: bool = False,
+    numbers: str = "",
+    some_out: bool = False,
 ) -> MemberReader | None:
     """Make the view `raw.<table>`: the contract's columns and `_row`.
 
@@ -40,6 +45,7 @@ def bind_raw(
             the caller counts.
         numbers: The relation of subjects whose ids are text, whose numbers stand in the place of ids; by default these
             stand as they are.
+        some_out: Whether some subjects opted out: they have no number there, and are nobody.
 
     Returns:
         The reader behind the view where the table is spread over many small files (it counts what it sets aside).
@@ -50,9 +56,10 @@ def bind_raw(
         connection.register(f"_members_{table.name}", reader.batches())
         rows = f"select {_cells(table, table.files[0])}, _row from _members_{table.name}"
     else:
-        rows = f"select *, row_number() over () as _row from ({_parts(table, parallel)})"
+        number = "row_number() over ()" + (f" + {table.n_before}" if table.n_before else "")
+        rows = f"select *, {number} as _row from ({_parts(table, parallel)})"
     if numbers and table.contract.subjects:
-        rows = _numbered(table, rows, numbers)
+        rows = _numbered(table, rows, numbers, some_out)
     connection.execute(f"create or replace view raw.{identifier(table.name)} as {rows}")
     return reader
 
@@ -62,14 +69,20 @@ def subject_id(cell: str) -> str:
     return f"nullif(trim({cell}), '')"
 
 
-def _numbered(table: RawTable, rows: str, numbers: str) -> str:
+def _numbered(table: RawTable, rows: str, numbers: str, some_out: bool) -> str:
     """Return rows with numbers in the place of ids, as text like all cells."""
     columns = list(enumerate(table.contract.subjects))
-    given = ", ".join(f"s{i}.subject_id::varchar as {identifier(column)}" for i, column in columns)
-    joins = " ".join(
-        f"left join {numbers} s{i} on s{i}.id = {subject_id(f'r.{identifier(column)}')}" for i, column in columns
+    ids = {column: subject_id(f"r.{identifier(column)}") for _, column in columns}
+    given = ", ".join(
+        f"({_number(f's{i}', ids[column], some_out)})::varchar as {identifier(column)}" for i, column in columns
     )
+    joins = " ".join(f"left join {numbers} s{i} on s{i}.id = {ids[column]}" for i, column in columns)
     return f"select r.* replace ({given}) from ({rows}) r {joins}"
+
+
+def _number(joined: str, id_: str, some_out: bool) -> str:
+    number = f"{joined}.subject_id"
+    return f"case when {id_} is not null then coalesce({number}, {NOBODY}) end" if some_out else number
 
 
 def _parts(table: RawTable, parallel: bool) -> str:

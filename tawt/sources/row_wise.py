@@ -54,6 +54,17 @@ def check_row_wise(tree: Node, where: str, references: tuple[str, ...]) -> None:
             raise StageError(where, "holds GROUP BY ALL, expected a row-wise select", hint)
 
 
+def looks_around(tree: Node) -> bool:
+    """Return whether a select makes something of several rows: what it says of a record then hangs on others."""
+    for node in walk(tree):
+        name = str(node.get("function_name", "")).lower()
+        if node.get("class") == "WINDOW" or (node.get("class") == "FUNCTION" and is_aggregate(name)):
+            return True
+        if node.get("class") == "FUNCTION" and any(looks_around(macro) for macro in macro_trees(name)):
+            return True
+    return False
+
+
 def check_carried(tree: Node, where: str) -> None:
     """Hold a row-wise stage to the `_row` of each record, as it is: another record's would pass every count.
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.account import Account, Places, Rejected
 from tawt.contracts.basis import Basis
 from tawt.contracts.contract import Contract, own_contract
 from tawt.contracts.layers import Layer, layer_of, raw_table
+from tawt.contracts.opted_out import OptedOut
 from tawt.contracts.table import Table
 from tawt.database.connect import Limits
 from tawt.errors import TawtError
@@ -41,6 +44,8 @@ class Settings:
     """What the vocabulary goes on from; None = it stands by itself."""
     dataset: str | None = None
     """What the raw tables call themselves, where they are a MEDS dataset."""
+    opted_out: OptedOut | None = None
+    """Who asked to be forgotten: no record of theirs is kept."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class Input:
     n_rows: int
     make_again: str
     """The hint where a file of it is damaged."""
+    hashes: Mapping[Path, str] = field(default_factory=dict)
+    """Each file -> what it holds."""
 
     @property
     def rows(self) -> list[Path]:
@@ -83,6 +90,12 @@ class Bound:
     """The workspace, which is all that its SQL may reach beside the raw tables."""
     spill: Path
     """Where the engine puts what does not fit in memory."""
+    made_by: str = ""
+    """Hash of all that it hangs on but what it reads."""
+    before: Mapping[Path, str] = field(default_factory=dict)
+    """Files that it gave the last time -> what they hold: what is made of the same as then is taken from there."""
+    gone: tuple[str, pa.Array] | None = None
+    """Of a raw table that names no subject, a column, and what stands there in records of those who opted out."""
 
     @property
     def folders(self) -> list[Path]:

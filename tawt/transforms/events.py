@@ -53,14 +53,18 @@ class ShardResult:
     """Unit rule -> rows it was applied to."""
     statuses: dict[str, int]
     """value_status -> rows."""
+    pairs: list[tuple[str, str | None]]
+    """The data_types and units as they came that have numbers."""
+    rules: str
+    """What their rules are known by."""
     numbers: list[tuple[int, int, int]]
-    """Index of a rule, of a status, and rows with a number that have both."""
+    """Index of one of `pairs`, of a status, and rows with a number that have both."""
     texts: list[tuple[str, int, int, int]]
     """Of each code with categories, how many they are, and how many are numbers by their text: see `number_texts`."""
     people: dict[str, int]
     """Code, sorted -> subjects that have it, each of one shard; of a code that many have, at least as many."""
-    people_of_rules: list[tuple[int, int]]
-    """Index of a rule, and subjects with a number that it is for."""
+    people_of_pairs: list[tuple[int, int]]
+    """Index of one of `pairs`, and subjects with a number of it."""
 
 
 class SplitOf:
@@ -124,14 +128,18 @@ def merge_shard(
     index, codes = dictionary_of(table["code"])
     of_code = people_of(index[order], subject, len(codes))
     of_rule = people_of(rule, subject[came], len(judged.rules))
+    met = np.unique(rule)
+    place = {int(index): i for i, index in enumerate(met)}
+    pairs = rules.pairs(met.tolist())
     return ShardResult(
         n_rows=n_rows, duplicates={names[rank]: n for rank, n in duplicates.items()},
         unit_rules=judged.rule_counts(numbers.reshape(-1, n_statuses).sum(1)),
         statuses={STATUS_NAMES[i]: int(n) for i, n in enumerate(statuses) if n},
-        numbers=[(int(p) // n_statuses, int(p) % n_statuses, int(numbers[p])) for p in np.flatnonzero(numbers)],
+        pairs=pairs, rules=rules.known(pairs),
+        numbers=[(place[p // n_statuses], p % n_statuses, int(numbers[p])) for p in np.flatnonzero(numbers).tolist()],
         texts=number_texts(code.filter(has_text), text.filter(has_text)),
         people=dict(sorted((codes[i], n) for i, n in enumerate(of_code.tolist()) if n)),
-        people_of_rules=[(i, n) for i, n in enumerate(of_rule.tolist()) if n],
+        people_of_pairs=[(place[i], n) for i, n in enumerate(of_rule.tolist()) if n],
     )  # fmt: skip
 
 

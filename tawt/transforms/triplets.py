@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ from tawt.config.pipeline import Panel, PipelineConfig
 from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import UNKNOWN
 from tawt.contracts.value_status import HAS_NUMBER, STATUS_NAMES, ValueStatus
+from tawt.files import digest
 from tawt.transforms.columns import NO_TIME, dictionary_of, times_of
 from tawt.transforms.missingness import not_measured
 
@@ -69,6 +72,12 @@ class Coder:
         )  # fmt: skip
 
     @property
+    def known(self) -> str:
+        """What it is known by: all that a triplet hangs on, and no count beside it."""
+        told = (getattr(self, one.name) for one in fields(self))
+        return digest([one.tolist() if isinstance(one, np.ndarray) else _plain(one) for one in told])
+
+    @property
     def binned(self) -> npt.NDArray[np.bool_]:
         """Whether the edges of a data_type's bins are told."""
         return np.diff(self.edge_start) + 1 == self.n_bins
@@ -101,6 +110,15 @@ class Coder:
             value[rows] = (rank - 0.5) * _UNIT_VARIANCE
         # a number far beyond all of train stays a number, however small the scale
         return np.clip(value, -_LARGEST, _LARGEST).astype(np.float32)
+
+
+def _plain(told: Any) -> Any:
+    """Return a lookup as JSON holds it."""
+    if isinstance(told, frozenset):
+        return sorted(told)
+    if isinstance(told, Mapping):
+        return sorted([key, of.tolist() if isinstance(of, np.ndarray) else of] for key, of in told.items())
+    return told
 
 
 def edges_below(

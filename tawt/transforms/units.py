@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ import pyarrow as pa
 from tawt.config.pipeline import DataType, PipelineConfig
 from tawt.contracts.value_status import HAS_NUMBER, STATUS_NAMES, ValueStatus
 from tawt.errors import ConfigError, nearest
+from tawt.files import digest
 from tawt.project import Project
 from tawt.transforms.columns import Int64s, dictionary_of
 from tawt.transforms.seeds import conversions_of, ranges_of, spellings_of
@@ -223,6 +225,16 @@ class PairRules:
                 index[code, unit] = len(rules)
                 rules.append(units.rule(code, unit, canonical, has_units))
         return cls(index, rules)
+
+    def pairs(self, rules: Iterable[int]) -> list[tuple[str, str | None]]:
+        """Return the data_type and unit that each of some rules is for."""
+        of = {index: pair for pair, index in self.index.items()}
+        return [of[rule] for rule in rules]
+
+    def known(self, pairs: Iterable[tuple[str, str | None]]) -> str:
+        """Return what the rules of some data_types and units are known by; of one that there is none for, nothing."""
+        met = [(pair, self.index.get(pair)) for pair in pairs]
+        return digest([[*pair, repr(self.rules[index]) if index is not None else ""] for pair, index in met])
 
     def judge(self, table: pa.Table) -> Judged:
         """Convert every number, hold it against its range, and settle its status; float64 until the end."""

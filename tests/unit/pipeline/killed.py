@@ -36,7 +36,7 @@ def contents(w: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(w.rglob("*")):
         name = path.relative_to(w).as_posix()
-        if not path.is_file() or name in (".lock", "local.json") or name.startswith("manifests/"):
+        if not path.is_file() or name in (".lock", "local.json") or name.startswith(("manifests/", "shards/")):
             continue
         if name.startswith(PROMISED) or name in WRITTEN:
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,239 @@
+"""`tawt forget`: subjects who ask for it go out of a workspace, and do not come back with the raw files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tawt.builtin.all import graph_of
+from tawt.contracts.dataset import DATASET, SPLITS, DatasetManifest
+from tawt.contracts.opted_out import OptedOut, new_opt_out, write_opted_out
+from tawt.contracts.subjects import MAP
+from tawt.contracts.workspace import AUDITS, CARRIED, EVALUATIONS, RISKS
+from tawt.database.connect import Limits
+from tawt.errors import ConfigError, FileError, TawtError
+from tawt.files import ASIDE
+from tawt.labels.held import label_judges
+from tawt.pipeline.holding import hold as hold_workspace
+from tawt.pipeline.manifest import read_manifest
+from tawt.pipeline.run import Report, RunResult, make
+from tawt.pipeline.subject_map import whole_map
+from tawt.pipeline.taking_out import take_out
+from tawt.pipeline.undone import Asked, begin, read_undone
+from tawt.pipeline.workspace import OF_STAGES, Workspace, open_workspace, write_records
+from tawt.places import remove
+from tawt.quality.absence import Looked
+from tawt.readers import read_parquet, read_record
+from tawt.shell import command
+from tawt.sources.graph import Graph
+from tawt.training.versions import VERSIONS, read_versions
+from tawt.transforms.subject_numbers import numbers_of
+
+TRAINED, PERHAPS, CHOSEN = "trained on them", "perhaps: it read another dataset than is there", "chosen by them"
+"""How a run learned from subjects, what weighs most first."""
+_FOLDERS = (EVALUATIONS, AUDITS, RISKS, CARRIED, "labels")
+"""Folders of which each folder is made at once, and made anew by the command that made it."""
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What became of those who asked to be forgotten."""
+
+    n_asked: int
+    """Subjects that were given."""
+    n_there: int
+    """Of them, or of those who were given before, how many had a record in the workspace."""
+    n_all: int
+    """Who opted out of it by now."""
+    taken: dict[str, int]
+    """Stage of raw tables -> records that were taken out."""
+    run: RunResult
+    """What was made anew of the rest."""
+    removed: tuple[str, ...]
+    """What told of them and was no stage's: files and folders of the workspace."""
+    learned: dict[str, str]
+    """Runs that learned from them, or may have -> how."""
+    n_files: int
+    """Files that were looked into in the end: none of them tells of anybody who opted out."""
+    perhaps: tuple[str, ...] = ()
+    """Text files in which a number like one of theirs stands, which may be a count."""
+
+
+def forget(
+    subjects: str | int | Path | Sequence[str | int | Path] = (),
+    *,
+    workspace: str | Path,
+    threads: int | None = None,
+    memory_limit: str | None = None,
+    dry_run: bool = False,
+    report: Report = lambda event: None,
+) -> Forgotten:
+    """Take subjects out of a workspace, prove that they are out, and keep them out at every later ingest.
+
+    Their records go out of staging, which takes no raw file; what follows is made anew, but for shards that none of
+    them was in. Embeddings, predictions and labels that tell of them are removed. Raw files are not changed.
+
+    Args:
+        subjects: Ids as the raw tables have them, or files with one a line; none = go on with those given before.
+        workspace: A workspace that `ingest` made.
+        threads: Threads; all cores by default.
+        memory_limit: As `2GB`; 60 % of the memory by default.
+        dry_run: Only say what would be done; nothing is written.
+        report: Hears what happens.
+
+    Raises:
+        ConfigError: There is no workspace, an id is none, or nobody is given.
+        FileError: A file of the workspace is damaged, or tells of them yet.
+        StageError: A stage cannot run on the rest.
+    """
+    root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
+    open_workspace(root)
+    with hold_workspace(root, dry_run):
+        opened = open_workspace(root)
+        graph = graph_of(opened)
+        numbers = _numbers(opened, graph, _listed(subjects))
+        before = opened.opted_out
+        who = (before or new_opt_out()).joined_by(numbers)
+        if not who.marks:
+            raise ConfigError("tawt forget", "is given nobody, and nobody opted out before", "give ids, or a file")
+        n_there, learned = _learned(opened, who)
+        known = (TRAINED, PERHAPS, CHOSEN)
+        runs = {name: min(found, who.runs.get(name, found), key=known.index) for name, found in learned.items()}
+        who = replace(who, runs={**who.runs, **runs})
+        names = _made(opened, graph)
+        if dry_run:
+            given = replace(opened, given_local=opened.local.model_copy(update={"opt_out_key": who.key}))
+            run = make(given, graph, names, limits, True, True, report, Asked("forget"))
+            return Forgotten(len(numbers), n_there, len(who.marks), {}, run, (), dict(who.runs), 0)
+        # first it is written down: from here on no command brings them back, and any may go on
+        write_records(replace(opened, given_local=opened.local.model_copy(update={"opt_out_key": who.key})))
+        write_opted_out(root, who)
+        opened = open_workspace(root)
+        remove(root / ASIDE)
+        taken: dict[str, int] = {}
+        begin(opened, Asked("forget"), names)
+        take_out(opened, graph, limits, taken.__setitem__)
+        if opened.basis is not None:
+            again = command("build-vocab", workspace=root, anew=True)
+            text = f"the vocabulary is, or goes on from, one that was fitted before; `{again}` fits it without them"
+            report({"event": "note", "text": text})
+        judges = label_judges(opened, limits, go_on=True)
+        run = make(opened, graph, names, limits, False, False, report, Asked("forget"), judges)
+        looked, removed = _cleared(opened, who)
+        return Forgotten(
+            len(numbers), n_there, len(who.marks), {name: n for name, n in taken.items() if n}, run, removed,
+            dict(who.runs), len(looked.files), tuple(path.relative_to(root).as_posix() for path in looked.perhaps),
+        )  # fmt: skip
+
+
+def _listed(subjects: str | int | Path | Iterable[str | int | Path]) -> list[str]:
+    """Return ids, of files their lines."""
+    given = [subjects] if isinstance(subjects, str | int | Path) else list(subjects)
+    found: list[str] = []
+    for one in given:
+        path = Path(str(one)).expanduser()
+        if path.is_file():
+            lines = [line.strip().strip('"') for line in path.read_text(encoding="utf-8-sig").splitlines()]
+            found += [line for line in lines if line and line != "subject_id"]
+        else:
+            found.append(str(one).strip())
+    return list(dict.fromkeys(one for one in found if one))
+
+
+def _numbers(workspace: Workspace, graph: Graph, ids: list[str]) -> list[int]:
+    """Return the number of each id: itself, or where ids are text, the one that it has or would get."""
+    maps = [name for name, stage in graph.stages.items() if stage.serves]
+    if not maps:
+        try:
+            return [int(one) for one in ids]
+        except ValueError:
+            raise ConfigError(
+                "tawt forget", "is given an id that is no whole number, nor a file that is there, expected those of "
+                "this pipeline's subjects", "give ids as the raw tables have them, or a file with one a line",
+            ) from None  # fmt: skip
+    key = workspace.local.subject_key
+    if ids and key is None:
+        raise ConfigError(str(workspace.root), "has no numbers of subjects yet", "ingest first, then forget")
+    place = workspace.output(maps[0]) / MAP
+    known = dict(zip(*(whole_map(place)[1][name].to_pylist() for name in ("id", "subject_id")), strict=True)) if (
+        place.is_file()
+    ) else {}  # fmt: skip
+    hashed = numbers_of(bytes.fromhex(key or ""), ids).tolist()
+    return [known.get(one, number) for one, number in zip(ids, hashed, strict=True)]
+
+
+def _learned(workspace: Workspace, who: OptedOut) -> tuple[int, dict[str, str]]:
+    """Return how many of them have an event, and the runs that learned from them, by the dataset that is there."""
+    path = workspace.output("events") / "metadata" / "subject_splits.parquet"
+    n_of = dict.fromkeys(SPLITS, 0)
+    if path.is_file():
+        rows = read_parquet(path, ["subject_id", "split"])
+        gone = who.among(rows["subject_id"].to_numpy())
+        for split, is_gone in zip(rows["split"].to_pylist(), gone.tolist(), strict=True):
+            n_of[split] += is_gone
+    if not any(n_of.values()):
+        return 0, {}
+    dataset = None
+    with suppress(TawtError):
+        dataset = read_record(workspace.root / "dataset" / DATASET, DatasetManifest, sealed=True)
+    read_now = dataset.fingerprint("train", "tuning") if dataset is not None else None
+    found = {}
+    for path in sorted((workspace.root / "runs").rglob(VERSIONS)):
+        name, made = path.parent.relative_to(workspace.root / "runs").as_posix(), None
+        with suppress(TawtError):
+            made = read_versions(path.parent)
+        if made is None or made.read is None or made.read != read_now:
+            found[name] = PERHAPS
+        elif n_of["train"]:
+            found[name] = TRAINED
+        elif n_of["tuning"]:
+            found[name] = CHOSEN
+    return sum(n_of.values()), found
+
+
+def _made(workspace: Workspace, graph: Graph) -> list[str]:
+    """Return the stages that were made, but those of raw tables, which are mended where they lie: of these, those that
+    a kill left unfinished and others need, which must read the raw files again."""
+    undone = read_undone(workspace)
+    left = undone.left(workspace.root) if undone is not None else []
+    there = {name: name in left or not _torn(workspace, name) for name in graph.stages}
+    of_raw = {name for name, stage in graph.stages.items() if stage.layer.row_wise or stage.serves}
+    named = [name for name in graph.stages if there[name] and name not in of_raw]
+    needed = {other for name in named for other in graph.stages[name].inputs if other in of_raw}
+    needed |= {other for name in needed for other in graph.stages[name].inputs if other in of_raw}
+    return [name for name in graph.stages if name in named or (name in needed and _torn(workspace, name))]
+
+
+def _torn(workspace: Workspace, stage: str) -> bool:
+    return read_manifest(workspace, stage) is None
+
+
+def _cleared(workspace: Workspace, who: OptedOut) -> tuple[Looked, tuple[str, ...]]:
+    """Remove what tells of them and is no stage's, then look into everything that is left.
+
+    Raises:
+        FileError: Something tells of them yet, which nobody here may remove.
+    """
+    root, key = workspace.root, workspace.local.subject_key
+    removed = []
+    for path in Looked(workspace, who, key).telling:
+        first, *rest = path.relative_to(root).parts
+        made = first in OF_STAGES and (first != "labels" or read_manifest(workspace, f"labels.{rest[0]}") is not None)
+        if first == "embeddings":
+            removed.append(path)
+        elif first in _FOLDERS and rest and not made:
+            removed.append(root / first / rest[0])
+    for path in dict.fromkeys(removed):
+        remove(path)
+    looked = Looked(workspace, who, key)
+    if looked.telling:
+        named = [path.relative_to(root).as_posix() for path in looked.telling]
+        more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        raise FileError(
+            str(root), f"tells of those who opted out yet: {', '.join(named[:_NAMED])}{more}, expected no file to",
+            f"move them out, or make their stages again, and then `{command('forget', workspace=root)}`",
+        )  # fmt: skip
+    return looked, tuple(path.relative_to(root).as_posix() for path in dict.fromkeys(removed))

@@ -1,0 +1,250 @@
+"""Who asks to be forgotten is in no file of a workspace afterwards, and no ingest brings them back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+import tawt
+from tawt.contracts.dataset import DATASET, DatasetManifest
+from tawt.contracts.opted_out import OPTED_OUT
+from tawt.errors import ConfigError, FileError
+from tawt.readers import read_record
+from tawt.training.versions import Versions, write_versions
+from tests.unit.clinic import write
+
+KILLED = Path(__file__).parents[1] / "pipeline" / "killed.py"
+QUICK = {"threads": 1, "memory_limit": "500MB"}
+PROMISED = ("events", "vocabulary", "triplets", "dataset", "quarantine", "ledger.parquet")
+STAYS = {
+    "sql/stays/staging/persons.sql": """-- One row is one stay of one person.
+select whole(person) as subject_id, whole(stay) as stay, _row from raw.persons
+""",
+    "sql/stays/staging/readings.sql": """-- One row is one reading.
+select whole(stay) as stay, number(glucose) as glucose, words(note) as note, _row from raw.readings
+""",
+    "sql/stays/event_parts/readings.sql": """-- One row is one reading as an event.
+select
+    subject_id, timestamp '2020-01-01' + to_days(stay::int) as time, 'GLUCOSE' as code, glucose as numeric_value, readings._row,
+    case when subject_id is null then 'quarantine:stay:no_admission' end as _reason
+from staging.readings
+left join staging.persons using (stay)
+""",
+    "schemas/stays/persons.json": json.dumps({
+        "description": "One row is one stay.", "columns": {"person": {"type": "subject"}, "stay": {"type": "string"}},
+    }),
+    "schemas/stays/readings.json": json.dumps({
+        "description": "One row is one reading.", "columns": dict.fromkeys(("stay", "glucose", "note"), "string"),
+    }),
+    "schemas/stays/staging/persons.json": json.dumps({
+        "name": "staging.persons", "description": "One row is one stay.", "grain": ["stay"],
+        "columns": [{"name": "subject_id", "type": "int64"}, {"name": "stay", "type": "int64"}],
+    }),
+    "schemas/stays/staging/readings.json": json.dumps({
+        "name": "staging.readings", "description": "One row is one reading.", "reasons": [],
+        "columns": [
+            {"name": "stay", "type": "int64"}, {"name": "glucose", "type": "float64"}, {"name": "note", "type": "string"},
+        ],
+    }),
+    "pipelines/stays.yaml": "name: stays\nsource: stays\n",
+}  # fmt: skip
+"""A source that names persons by text in one table, and in the other only their stays."""
+
+
+def subjects_of(workspace: Path) -> dict[str, list[int]]:
+    """Split -> its subjects, as events tell them."""
+    table = pq.read_table(workspace / "events" / "metadata" / "subject_splits.parquet")
+    splits = ("train", "tuning", "held_out")
+    return {one: table.filter(pc.equal(table["split"], one))["subject_id"].to_pylist() for one in splits}
+
+
+def telling(workspace: Path, gone: Collection[object]) -> list[str]:
+    """Every file that holds one of some ids in any cell, or in its text; no tawt is asked."""
+    texts, numbers = {str(one) for one in gone}, {one for one in gone if isinstance(one, int)}
+    found = []
+    for path in sorted(path for path in workspace.rglob("*") if path.is_file()):
+        if path.suffix == ".parquet":
+            table = pq.read_table(path, partitioning=None)
+        elif path.suffix == ".arrow":
+            table = pa.ipc.open_file(path).read_all()
+        else:
+            content = path.read_bytes()
+            found += [path.name] * any(one.encode() in content for one in texts)
+            continue
+        for column in table.columns:
+            is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+            known = numbers if pa.types.is_integer(column.type) else texts if is_text else set()
+            if known and known & {*pc.unique(column).to_pylist()}:
+                found.append(path.relative_to(workspace).as_posix())
+    return found
+
+
+def hashes(workspace: Path) -> dict[str, str]:
+    """File -> hash of everything whose bytes are promised."""
+    return {
+        path.relative_to(workspace).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for name in PROMISED
+        for path in sorted([workspace / name, *(workspace / name).rglob("*")])
+        if path.is_file()
+    }
+
+
+def test_nobody_finds_who_was_forgotten_and_what_is_left_is_what_an_ingest_without_them_gives(
+    hospital, own_workspace: Path
+) -> None:
+    """Of one subject of train and one held out no file holds the number; a new ingest of the raw files, which name them yet,
+    ends in the same bytes, counts their records, and `check` finds nothing."""
+    splits = subjects_of(own_workspace)
+    gone = [splits["train"][0], splits["held_out"][0]]
+    assert len(telling(own_workspace, gone)) > 20, "or the scan cannot see"
+    found = tawt.forget(gone, workspace=own_workspace, **QUICK)
+    assert (found.n_asked, found.n_there, found.n_all) == (2, 2, 2) and found.n_files > 60
+    assert telling(own_workspace, gone) == []
+    assert [finding for finding in tawt.check(own_workspace) if not finding.ok] == []
+    before = hashes(own_workspace)
+    again = tawt.ingest(hospital.raw, "demo", own_workspace, settings=("shards=3",), **QUICK)
+    assert again.n_run == 0, "what was mended in place is up to date"
+    tawt.ingest(hospital.raw, "demo", own_workspace, settings=("shards=3",), force=True, **QUICK)
+    tawt.build_vocab(own_workspace, force=True, **QUICK)
+    assert hashes(own_workspace) == before
+    assert telling(own_workspace, gone) == []
+    counts = tawt.query(
+        "select sum(n) as n from ledger where reason = 'opted_out' and stage = 'staging.patients'", own_workspace
+    )
+    assert counts["n"].to_pylist() == [2]
+
+
+def test_only_shards_that_they_were_in_are_made_again(own_workspace: Path) -> None:
+    """Where the vocabulary knew nothing of them: all other shards of events, triplets and dataset are the files they were."""
+    one = subjects_of(own_workspace)["held_out"][0]
+    files = [path for name in ("events/data", "triplets", "dataset") for path in (own_workspace / name).rglob("*.*")]
+    shards = {path: path.stat().st_ino for path in files if path.suffix != ".json"}
+    theirs = next(path.name for path in (own_workspace / "events/data/held_out").glob("*.parquet")
+                  if one in pq.read_table(path, partitioning=None)["subject_id"].to_pylist())  # fmt: skip
+    tawt.forget(one, workspace=own_workspace, **QUICK)
+    made = {path for path, inode in shards.items() if path.exists() and path.stat().st_ino != inode}
+    stem = theirs.partition(".")[0]
+    assert {path.name.partition(".")[0] for path in made} == {stem}
+    assert {path.relative_to(own_workspace).parts[0] for path in made} == {"events", "triplets", "dataset"}
+    assert len(shards) - len(made) >= 16
+
+
+def test_the_record_of_who_opted_out_tells_of_nobody(hospital, own_workspace: Path) -> None:
+    """It is the owner's alone and holds no id, nor a mark that another workspace would have; without the key, which lies in
+    `local.json`, nothing is ingested, for nobody could be kept out."""
+    one = subjects_of(own_workspace)["tuning"][0]
+    tawt.forget(one, workspace=own_workspace, **QUICK)
+    path = own_workspace / OPTED_OUT
+    assert path.stat().st_mode & 0o077 == 0 and str(one) not in path.read_text()
+    marks = json.loads(path.read_text())["marks"]
+    assert len(marks) == 1 and marks[0] not in (hashlib.sha256(str(one).encode()).hexdigest(),)
+    local = json.loads((own_workspace / "local.json").read_text())
+    assert local["opt_out_key"] not in path.read_text()
+    (own_workspace / "local.json").unlink()
+    with pytest.raises(FileError, match="marks of those who opted out"):
+        tawt.ingest(hospital.raw, "demo", own_workspace, settings=("shards=3",), **QUICK)
+
+
+def test_runs_that_learned_from_them_are_told_and_what_tells_of_them_is_removed(own_workspace: Path) -> None:
+    """A run of this dataset learned from who was in train, and from nobody held out; of a run of another one it is not known.
+    Embeddings and evaluations with a row of theirs go, others stay."""
+    splits = subjects_of(own_workspace)
+    dataset = read_record(own_workspace / "dataset" / DATASET, DatasetManifest, sealed=True)
+    known = {
+        "packages": {}, "python": "3", "machine": "m", "device": "cpu", "precision": "fp32", "threads": 1, "processes": 1,
+        "seed": 0, "reasons": {},
+    }  # fmt: skip
+    for name, read in (("ours", dataset.fingerprint("train", "tuning")), ("older", "0" * 16)):
+        (own_workspace / "runs" / name).mkdir(parents=True)
+        write_versions(own_workspace / "runs" / name, Versions(**known, read=read))
+    rows = pa.table({"subject_id": [splits["held_out"][0], splits["train"][1]], "x": [0.5, 0.25]})
+    for name in ("embeddings/ours.parquet", "evaluations/death/predictions.parquet"):
+        (own_workspace / name).parent.mkdir(parents=True)
+        pq.write_table(rows, own_workspace / name)
+    (own_workspace / "embeddings" / "other.parquet").parent.mkdir(exist_ok=True)
+    pq.write_table(rows.slice(1), own_workspace / "embeddings" / "other.parquet")
+    perhaps = "perhaps: it read another dataset than is there"
+    first = tawt.forget(splits["held_out"][0], workspace=own_workspace, dry_run=True)
+    assert first.learned == {"older": perhaps} and (own_workspace / "embeddings/ours.parquet").exists()
+    found = tawt.forget([splits["held_out"][0], splits["train"][0]], workspace=own_workspace, **QUICK)
+    assert found.learned == {"ours": "trained on them", "older": perhaps}
+    assert found.removed == ("embeddings/ours.parquet", "evaluations/death")
+    assert (own_workspace / "embeddings/other.parquet").exists() and not (own_workspace / "evaluations/death").exists()
+    assert json.loads((own_workspace / OPTED_OUT).read_text())["runs"] == found.learned
+
+
+@pytest.fixture
+def stays(tmp_path: Path) -> Path:
+    """The raw tables of three persons, of whom readings name the stays alone."""
+    write(tmp_path / "project", STAYS)
+    persons = "person,stay\nanna-1,1\nanna-1,2\nbert-2,3\ncleo-3,4\n"
+    readings = "stay,glucose,note\n1,5,alpha\n2,6,beta\n3,7,gamma\n4,8,delta\n1,9,alpha\n9,1,nobody\n"
+    return write(tmp_path / "raw", {"persons.csv": persons, "readings.csv": readings})
+
+
+def test_records_that_name_no_subject_are_told_by_what_they_share_with_one(stays: Path, tmp_path: Path) -> None:
+    """Readings name stays alone, and persons are named by text: neither id, number, stay nor cell of one is left, and none comes
+    back when the raw files name her again, and a stay of hers that they did not name before."""
+    work, pipeline = tmp_path / "w", str(tmp_path / "project" / "pipelines" / "stays.yaml")
+    tawt.ingest(stays, pipeline, work, **QUICK)
+    number = {row["id"]: row["subject_id"] for row in tawt.query("from subjects", work).to_pylist()}
+    (tmp_path / "asked.txt").write_text("anna-1\n")
+    found = tawt.forget(tmp_path / "asked.txt", workspace=work, **QUICK)
+    assert found.taken == {"subjects": 1, "staging.readings": 3, "staging.persons": 2}
+    assert [finding for finding in tawt.check(work) if not finding.ok] == []
+    with (stays / "persons.csv").open("a") as file:
+        file.write("anna-1,5\n")
+    with (stays / "readings.csv").open("a") as file:
+        file.write("5,4,epsilon\n3,7.5,gamma\n")
+    for force in (None, False, True):
+        if force is not None:
+            tawt.ingest(stays, pipeline, work, force=force, **QUICK)
+        assert telling(work, ["anna-1", number["anna-1"], "alpha", "beta", "epsilon"]) == []
+        rows = tawt.query("select stay, note from staging.readings order by _row", work).to_pylist()
+        assert [row["note"] for row in rows][:3] == ["gamma", "delta", "nobody"]
+        left = {row["id"]: row["subject_id"] for row in tawt.query("from subjects", work).to_pylist()}
+        assert left == {one: number[one] for one in ("bert-2", "cleo-3")}
+        assert force is None or [finding for finding in tawt.check(work) if not finding.ok] == []
+
+
+def test_no_record_of_theirs_is_read_from_the_raw_files_to_be_shown(own_workspace: Path) -> None:
+    """Quarantined records are read again where somebody asks: those of others alone."""
+    shown = tawt.quarantined("staging.labevents", own_workspace, limit=1000)
+    one = int(next(cell for cell in shown["subject_id"].to_pylist() if cell))
+    tawt.forget(one, workspace=own_workspace, **QUICK)
+    left = tawt.quarantined("staging.labevents", own_workspace, limit=1000)
+    n = shown["subject_id"].to_pylist().count(str(one))
+    assert n and len(left) == len(shown) - n and str(one) not in left["subject_id"].to_pylist()
+
+
+def test_what_is_no_id_is_refused_and_nothing_changes(own_workspace: Path, stays: Path, tmp_path: Path) -> None:
+    """A word where ids are numbers, nobody at all: told without the word, and no record is written."""
+    for given, said in (("Anna", "no whole number"), ((), "is given nobody")):
+        with pytest.raises(ConfigError, match=said) as error:
+            tawt.forget(given, workspace=own_workspace)
+        assert "Anna" not in str(error.value)
+    assert not (own_workspace / OPTED_OUT).exists()
+
+
+def test_forgetting_that_was_killed_is_gone_on_with(tmp_path: Path) -> None:
+    """Ended before its n-th act on the file system, for some n: `check` finds nothing mixed, and the same command again ends in
+    the bytes of an undisturbed one."""
+    from tawt.hospital.invent import write_hospital
+
+    write_hospital(tmp_path / "raw", n_subjects=10, seed=2)
+    tawt.ingest(tmp_path / "raw", "demo", tmp_path / "before", settings=("shards=2",), **QUICK)
+    one = subjects_of(tmp_path / "before")["train"][0]
+    call = f"tawt.forget({one}, workspace=w, threads=1, memory_limit='500MB')"
+    said = subprocess.run(
+        [sys.executable, KILLED, tmp_path / "before", tmp_path / "scratch", "6", call], capture_output=True, text=True, check=True
+    ).stdout.splitlines()  # fmt: skip
+    assert said[:-1] == [] and int(said[-1].split()[0]) >= 4
