@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tawt.contracts.workspace import PIPELINE
-from tawt.dataset.place import carried_place, place_of
-from tawt.dataset.reader import open_dataset
+from tawt.dataset.place import carried_place, is_written_in, place_of
 from tawt.errors import DatasetError
 from tawt.runs.load import read_saved
 from tawt.shell import command
@@ -43,14 +42,10 @@ def place_for(
         tell({"event": "note", "text": saved.unfinished})
     vocabulary = saved.vocabulary
     place = place_of(workspace, vocabulary.sha256, vocabulary.content)
-    if place == workspace:
-        try:
-            same = open_dataset(workspace).vocabulary.sha256 == vocabulary.sha256
-        except DatasetError:
-            same = False
-        # without its pipeline there are no events to carry: whoever opens the dataset tells what is wrong
-        if same or not (workspace / PIPELINE).is_file():
-            return workspace
+    own = place == workspace and is_written_in(workspace, vocabulary)
+    # without its pipeline there are no events to carry: whoever opens the dataset tells what is wrong
+    if own or (place == workspace and not (workspace / PIPELINE).is_file()):
+        return workspace
     if not makes:
         return carried_place(workspace, vocabulary.content)
     from tawt.commands.carry import carry  # with the engine, which a machine that trains may lack

@@ -15,7 +15,7 @@ from tawt.contracts.basis import basis_of
 from tawt.contracts.dataset import VOCABULARY
 from tawt.contracts.layers import VOCABULARY_STAGES
 from tawt.database.connect import Limits
-from tawt.dataset.place import carried_place
+from tawt.dataset.place import carried_place, is_written_in
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import ConfigError, DatasetError, FileError, StaleError, TawtError
 from tawt.pipeline.holding import hold as hold_workspace
@@ -27,7 +27,7 @@ from tawt.pipeline.workspace import LEDGER, UNDONE, Workspace, open_workspace
 from tawt.places import real
 from tawt.runs.find import called, find_run, workspace_of
 from tawt.runs.load import read_saved
-from tawt.seals import LIST, hold, sha256_file
+from tawt.seals import LIST, hold
 from tawt.shell import command
 from tawt.training.versions import read_versions
 
@@ -70,7 +70,7 @@ def carry(
     limits = Limits.of(threads, memory_limit)
     folder, opened = find_run(workspace, run), open_workspace(Path(workspace))
     vocabulary = _vocabulary(folder)
-    if _has_it(opened, vocabulary):
+    if is_written_in(opened.root, vocabulary):
         raise DatasetError(
             str(folder), "has the vocabulary of the workspace itself, expected a run of another one",
             f"it reads the workspace as it is: `{command('embed', workspace=opened.root, run=run)}`",
@@ -108,12 +108,6 @@ def _vocabulary(folder: Path) -> Vocabulary:
     if (folder / LIST).is_file():
         hold(folder, (VOCABULARY,), "take it from a copy", DatasetError)
     return read_vocabulary(folder / VOCABULARY, "take it from a copy")
-
-
-def _has_it(workspace: Workspace, vocabulary: Vocabulary) -> bool:
-    """Return whether a vocabulary is the one that the workspace's own dataset is written in."""
-    own = workspace.output("vocabulary") / VOCABULARY
-    return own.is_file() and sha256_file(own) == vocabulary.sha256
 
 
 def _home(run: Path, here: Path) -> Path | None:

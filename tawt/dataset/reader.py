@@ -16,7 +16,7 @@ from tawt.dataset.shard import Columns, Index, Mapped, hold, map_shard, read_ind
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import DatasetError, nearest
 from tawt.files import digest, stamp, touched
-from tawt.readers import hold_seal, read_record
+from tawt.readers import hold_seal, read_record, reading
 from tawt.seals import sha256_file
 from tawt.shell import command
 
@@ -229,8 +229,10 @@ def open_dataset(workspace: Path) -> TripletDataset:
             str(workspace), "has no dataset/dataset.json, expected a workspace that `tawt ingest` made",
             command("ingest", "RAW_DIR", pipeline="NAME", workspace=workspace),
         )  # fmt: skip
+    if path.is_file():  # before it is read: a file that is there counts as made, whatever became of it
+        with reading(path, "a JSON file of keys", hint, DatasetError):
+            hold_seal(path, _make_again(path.parent), DatasetError, always=True)
     manifest = read_record(path, DatasetManifest, hint, DatasetError)
-    hold_seal(path, _make_again(path.parent), DatasetError, always=True)
     if manifest.format != FORMAT:
         raise DatasetError(str(path), f"has the format `{manifest.format}`, expected `{FORMAT}`", hint)
     digest = own_contract("dataset").digest

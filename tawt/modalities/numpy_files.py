@@ -96,12 +96,20 @@ class Npz:
             raise UnreadableError("not_in_file")
         if name not in self._open:
             with self._member(name) as whole:
+                self._hold_size(name, whole)
                 while _reading(whole, _CHUNK):
                     pass
             for one in self._open.values():
                 one.file.close()
             self._open = {name: Npy(self._member(name))}
         return self._open[name].array(modality, None, row)
+
+    def _hold_size(self, name: str, whole: BinaryIO) -> None:
+        """Hold that an array is as large as it says, before it is unpacked, which goes no further than its size."""
+        shape, _, dtype = _header(whole)
+        more = self._zip.getinfo(self._members[name]).file_size - whole.tell() - math.prod(shape) * dtype.itemsize
+        if more:
+            raise UnreadableError("damaged" if more > 0 else "truncated")
 
     def _member(self, name: str) -> BinaryIO:
         if self._zip.getinfo(self._members[name]).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

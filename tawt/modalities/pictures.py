@@ -23,8 +23,8 @@ _MOST_WIDE = 65_535
 _PNG_DEPTH, _PNG_COLOUR = 24, 25
 """Bytes of a PNG that say how many bits a sample has, and what its samples are."""
 _PNG_END = b"IEND\xaeB\x60\x82"
-_TIFF_BITS, _TIFF_FORMAT = 258, 339
-_INTEGER = 1
+_TIFF_BITS, _TIFF_PLANES, _TIFF_FORMAT = 258, 284, 339
+_INTEGER, _APART = 1, 2
 
 
 @dataclass
@@ -51,6 +51,7 @@ def _decoded(kind: str, content: bytes, member: str | None, row: int | None) -> 
                 opened.seek(frame)
                 hold_pixels(*opened.size)
             _hold_depth(kind, content, opened)
+            _hold_whole(kind, opened)
             opened.load()
             if kind == "png" and _PNG_END not in content:  # what checks its last samples is missing
                 raise UnreadableError("truncated")
@@ -87,6 +88,16 @@ def _hold_depth(kind: str, content: bytes, opened: Any) -> None:
         bits, format_ = (opened.tag_v2.get(tag, default) for tag, default in ((_TIFF_BITS, (1,)), (_TIFF_FORMAT, (1,))))
         if max(bits) > 16 or (max(bits) > 8 and len(bits) > 1) or {*format_} != {_INTEGER}:
             raise UnreadableError("unsupported_samples")
+
+
+def _hold_whole(kind: str, opened: Any) -> None:
+    """Hold that the parts of a TIFF cover it: where one is missing, it would be black."""
+    if kind != "tiff" or any(codec == "libtiff" for codec, *_ in opened.tile):  # which holds them itself
+        return
+    n_layers = len(opened.getbands()) if opened.tag_v2.get(_TIFF_PLANES) == _APART else 1
+    covered = sum((right - left) * (low - high) for _, (left, high, right, low), *_ in opened.tile)
+    if covered < opened.width * opened.height * n_layers:
+        raise UnreadableError("truncated")
 
 
 def _is_short(kind: str, content: bytes, error: Exception) -> bool:

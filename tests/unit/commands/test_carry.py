@@ -359,6 +359,24 @@ def test_its_own_runs_read_its_own_dataset(there: Path) -> None:
         tawt.carry(there, "nobody")
 
 
+@pytest.mark.parametrize("broken", ["dataset/dataset.json", "vocabulary/vocabulary.parquet"])
+def test_a_broken_file_is_named_and_its_place_is_not_carried(there: Path, tmp_path: Path, broken: str) -> None:
+    """A run of the workspace finds its own dataset with a bit flipped anywhere in it: told are the file and what makes
+    it again."""
+    work = tmp_path / "w"
+    shutil.copytree(there, work)
+    whole = (work / broken).read_bytes()
+    for at in {whole.find(b'"vocabulary"') + 20, 2, len(whole) // 2}:
+        (work / broken).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(tawt.TawtError) as caught:
+            tawt.embed(work, "x", device="cpu")
+        assert caught.value.where in (str(work / broken), str(work / "dataset" / "dataset.json"))
+        assert not (work / "carried").exists()
+    tawt.run(Path(broken).parent.name, work, force=True, threads=1)
+    assert (work / broken).read_bytes() == whole
+    tawt.embed(work, "x", device="cpu")
+
+
 def test_one_that_was_killed_before_its_ledger_is_ended(
     carried: Path, there: Path, tmp_path: Path, monkeypatch
 ) -> None:

@@ -137,6 +137,19 @@ def test_frames_that_nobody_asks_for_are_not_walked_through(tmp_path: Path, monk
     assert fault(tmp_path / "a", row=3001) == "not_in_file" and decoded(tmp_path / "a", row=3000).shape == (9, 7, 1)
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_tiff_whose_parts_do_not_cover_it_is_not_filled_up(tmp_path: Path, mode: str) -> None:
+    """One that says it is higher than what is there, or of lower strips than it has places of, is no image with black
+    below; colours that lie apart are an image as they are."""
+    path = saved(tmp_path / "a", Image.fromarray(GREY).convert(mode), "TIFF")
+    assert decoded(path).shape[:2] == GREY.shape
+    whole = path.read_bytes()
+    for height, number in ((257, 96), (278, 4)):
+        at = whole.index(height.to_bytes(2, "little") + b"\4\0\1\0\0\0")
+        path.write_bytes(whole[: at + 8] + number.to_bytes(4, "little") + whole[at + 12 :])
+        assert fault(path) == "truncated"
+
+
 def test_what_is_no_image_is_told_by_its_first_bytes(tmp_path: Path) -> None:
     """Texts, archives of other things, other formats and nothing at all are set aside, whatever they are called."""
     path = tmp_path / "image.png"
@@ -225,6 +238,23 @@ def test_a_collection_whose_list_lies_is_a_fault(tmp_path: Path) -> None:
     for content, word in ((before, "damaged"), (newer, "unsupported_compression")):
         path.write_bytes(content)
         assert fault(path) == word
+
+
+@pytest.mark.parametrize(("n_more", "word"), [(1, "damaged"), (1 << 24, "damaged"), (-1, "truncated")])
+def test_an_array_of_another_size_than_it_says_is_not_unpacked(tmp_path: Path, n_more, word, monkeypatch) -> None:
+    """What a collection says of a member is held to the member's own header, so that no few bytes cost minutes."""
+    whole = io.BytesIO()
+    np.save(whole, np.zeros((4, 4), np.uint8))
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed, packed.open("a.npy", "w") as member:
+        member.write(whole.getvalue()[:-1] if n_more < 0 else whole.getvalue())
+        for _ in range(max(n_more, 0) // (1 << 20)):
+            member.write(bytes(1 << 20))
+        member.write(bytes(max(n_more, 0) % (1 << 20)))
+    read, plain = [], zipfile.ZipExtFile.read
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda file, n=-1: read.append(plain(file, n)) or read[-1])
+    assert fault(path) == fault(path, row=0) == word
+    assert sum(map(len, read)) < 1000
 
 
 def test_waveforms_are_float32_of_samples_and_leads(tmp_path: Path) -> None:
