@@ -4,19 +4,23 @@ which little has changed makes what that concerns.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from tawt.contracts.dataset import SPLITS
-from tawt.files import digest, link, read_json, sync, write_json
+from tawt.files import digest, link, read_json, sync, write_json, write_parquet
 from tawt.pipeline.workspace import beside, folder_of
+from tawt.readers import read_parquet
 from tawt.seals import sha256_file
 from tawt.sources.stage import Bound, Input, Tick
 
-KEPT = ".shards.json"
+KEPT = ".shards.parquet"
 """File of a stage that is written aside; it lies beside its output once that is published."""
 
 
@@ -37,7 +41,7 @@ class Earlier:
         self._made_by, self._made_of = bound.made_by, dict[str, str]()
         for shard, of in made_of.items():
             self.say(shard, of)
-        self._known = (read_json(kept) or {}) if self._whole(kept) else {}
+        self._known = _read(kept) if self._whole(kept) else {}
 
     def say(self, shard: str, made_of: Any) -> None:
         """Say what a shard hangs on."""
@@ -66,11 +70,19 @@ class Earlier:
 
     def keep(self, folder: Path, results: Mapping[str, dict[str, Any]]) -> None:
         """Write down what each shard was made of, for the next time."""
-        kept = {shard: {"made_of": self._made_of[shard], "result": result} for shard, result in results.items()}
-        write_json(folder / KEPT, kept)
+        kept = sorted(results)
+        table = {"shard": [*kept], "made_of": [self._made_of[shard] for shard in kept],
+                 "result": [json.dumps(results[shard]) for shard in kept]}  # fmt: skip
+        write_parquet(folder / KEPT, pa.table({name: pa.array(x, pa.string()) for name, x in table.items()}))
 
     def _whole(self, path: Path) -> bool:
         return path.is_file() and sha256_file(path) == self._files.get(path)
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    """Return what was kept of each shard: codes and counts of few people are among it, so it lies as data do."""
+    rows = read_parquet(path).to_pylist()
+    return {row["shard"]: {"made_of": row["made_of"], "result": json.loads(row["result"])} for row in rows}
 
 
 def each_shard(

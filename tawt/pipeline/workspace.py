@@ -53,7 +53,7 @@ def manifest_path(root: Path, stage: str) -> Path:
 
 def beside(stage: str) -> tuple[str, str]:
     """Return the files of a workspace that a stage has beside its output: its quarantined records, and its shards."""
-    return f"quarantine/{stage}.parquet", f"{SHARDS}/{stage}.json"
+    return f"quarantine/{stage}.parquet", f"{SHARDS}/{stage}.parquet"
 
 
 @dataclass(frozen=True)

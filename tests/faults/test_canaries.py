@@ -18,7 +18,7 @@ from tawt.sources.declare import staging_contract
 
 # digits that nothing else has: a key that cannot be typed, a date that is none, a number that is none
 CANARY = re.compile(r"canary|774411|8855\.22", re.IGNORECASE)
-DATA = ("staging", "event_parts", "events", "codes", "vocabulary", "triplets", "dataset", "labels")
+DATA = ("staging", "event_parts", "events", "codes", "vocabulary", "triplets", "dataset", "labels", "shards")
 SEEDS = {
     "hosp/labevents": {
         "subject_id": "canary-subject", "itemid": "canary-item", "charttime": "canary-time", "storetime": "canary-stored",

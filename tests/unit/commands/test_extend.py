@@ -103,7 +103,7 @@ def test_what_is_not_there_cannot_be_extended(shorter: Path) -> None:
     with pytest.raises(ConfigError, match="is no run") as error:
         tawt.build_vocab(shorter, extend="odl")
     assert "old" in error.value.hint
-    with pytest.raises(ConfigError, match="expected it without --extend"):
+    with pytest.raises(ConfigError, match="--extend and --anew ask for several"):
         tawt.build_vocab(shorter, extend=True, anew=True)
 
 

@@ -24,8 +24,8 @@ from tawt.database import parse as trees
 
 ACTS = ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir")
 PROMISED = ("events", "vocabulary", "triplets", "dataset", "quarantine")
-MISSING = ("stages: ", "files: ", "last command: ", "records: ledger.parquet is missing")
-"""What `check` may say of a workspace in which a command was killed: something is not finished..."""
+MISSING = ("stages: ", "files: ", "last command: ", "records: ledger.parquet is missing", "raw tables: ")
+"""What `check` may say of a workspace in which a command was killed: something is not finished, or not read yet..."""
 MIXED = ("missing or changed", "missing or damaged")
 """...but never that what is finished is not whole."""
 WRITTEN = ("ledger.parquet", "ingest.json", "pipeline.yaml")
