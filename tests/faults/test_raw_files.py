@@ -172,7 +172,7 @@ def test_a_fault_is_one_line_and_leaves_nothing_half_written(fault: str, raw: Pa
     published = [p for p in (tmp_path / "w").rglob("*/*.parquet") if ".aside" not in p.parts]
     for path in published:
         layer, name = path.relative_to(tmp_path / "w").parts[:2]
-        stage = name.removesuffix(".parquet") if layer == "quarantine" else f"{layer}.{name}"
+        stage = name.removesuffix(".parquet") if layer in ("quarantine", "shards") else f"{layer}.{name}"
         assert (tmp_path / "w" / "manifests" / f"{stage}.json").is_file()
 
 
