@@ -14,6 +14,7 @@ from tawt.builtin.all import graph_of, seen_graph, stage_of
 from tawt.contracts.layers import layer_of
 from tawt.database.connect import Limits, bounded_memory, looking, wrapped_errors
 from tawt.errors import ConfigError, StageError
+from tawt.pipeline.each_shard import KEPT
 from tawt.pipeline.holding import still
 from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, said_of, standing
@@ -129,7 +130,8 @@ def _of_edit(root: Path, stage: str | None, limits: Limits, report: Report) -> l
             return []
         bound = replace(plan.bound(found, plan.there), spill=Path(aside) / "spill")
         result = run_sql(bound, Path(aside) / stage, lambda done, total: None)
-        now = Output(sorted((Path(aside) / stage).rglob("*.parquet")), result.accounts, {})
+        rows = [file for file in (Path(aside) / stage).rglob("*.parquet") if file.name != KEPT]
+        now = Output(sorted(rows), result.accounts, {})
         return compared(stage, _output(opened, manifest), now, [root, Path(aside)], limits)
 
 
