@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from tawt.pipeline.undone import Asked, begin, read_undone
 from tawt.pipeline.workspace import OF_STAGES, Workspace, open_workspace, write_records
 from tawt.places import remove
 from tawt.quality.absence import Looked
-from tawt.readers import read_parquet, read_record
+from tawt.readers import read_parquet, read_record, read_text
 from tawt.shell import command
 from tawt.sources.graph import Graph
 from tawt.training.versions import VERSIONS, read_versions
@@ -36,6 +37,8 @@ TRAINED, PERHAPS, CHOSEN = "trained on them", "perhaps: it read another dataset 
 _FOLDERS = (EVALUATIONS, AUDITS, RISKS, CARRIED, "labels")
 """Folders of which each folder is made at once, and made anew by the command that made it."""
 _NAMED = 3
+_WHOLE = re.compile("[-+]?[0-9]{1,19}")
+"""What the raw tables take for a whole number: neither digits of other scripts nor 1_000."""
 
 
 @dataclass(frozen=True)
@@ -129,31 +132,34 @@ def forget(
         )  # fmt: skip
 
 
-def _listed(subjects: str | int | Path | Iterable[str | int | Path]) -> list[str]:
-    """Return ids, of files their lines."""
+def _listed(subjects: str | int | Path | Iterable[str | int | Path]) -> dict[str, str]:
+    """Return ids, of files their lines, each with where it was given: nobody's id is told in a message."""
     given = [subjects] if isinstance(subjects, str | int | Path) else list(subjects)
-    found: list[str] = []
+    found: dict[str, str] = {}
     for one in given:
         path = Path(str(one)).expanduser()
         if path.is_file():
-            lines = [line.strip().strip('"') for line in path.read_text(encoding="utf-8-sig").splitlines()]
-            found += [line for line in lines if line and line != "subject_id"]
+            text = read_text(path, "give ids with one a line", ConfigError, "a text file in UTF-8")
+            for number, line in enumerate(text.splitlines(), 1):
+                if (id_ := line.strip().strip('"')) != "subject_id":
+                    found.setdefault(id_, f"{path} line {number}")
         else:
-            found.append(str(one).strip())
-    return list(dict.fromkeys(one for one in found if one))
+            found.setdefault(str(one).strip(), "tawt forget")
+    return {id_: place for id_, place in found.items() if id_}
 
 
-def _numbers(workspace: Workspace, graph: Graph, ids: list[str]) -> list[int]:
+def _numbers(workspace: Workspace, graph: Graph, ids: Mapping[str, str]) -> list[int]:
     """Return the number of each id: itself, or where ids are text, the one that it has or would get."""
     maps = [name for name, stage in graph.stages.items() if stage.serves]
     if not maps:
-        try:
-            return [int(one) for one in ids]
-        except ValueError:
-            raise ConfigError(
-                "tawt forget", "is given an id that is no whole number, nor a file that is there, expected those of "
-                "this pipeline's subjects", "give ids as the raw tables have them, or a file with one a line",
-            ) from None  # fmt: skip
+        for id_, where in ids.items():
+            if not _WHOLE.fullmatch(id_) or not -(1 << 63) <= int(id_) < 1 << 63:
+                also = ", nor a file that is there" if where == "tawt forget" else ""
+                raise ConfigError(
+                    where, f"is given an id that is no whole number{also}, expected those of this pipeline's subjects",
+                    "give ids as the raw tables have them, or a file with one a line",
+                )  # fmt: skip
+        return [int(id_) for id_ in ids]
     key = workspace.local.subject_key
     if ids and key is None:
         raise ConfigError(str(workspace.root), "has no numbers of subjects yet", "ingest first, then forget")
@@ -161,7 +167,7 @@ def _numbers(workspace: Workspace, graph: Graph, ids: list[str]) -> list[int]:
     known = dict(zip(*(whole_map(place)[1][name].to_pylist() for name in ("id", "subject_id")), strict=True)) if (
         place.is_file()
     ) else {}  # fmt: skip
-    hashed = numbers_of(bytes.fromhex(key or ""), ids).tolist()
+    hashed = numbers_of(bytes.fromhex(key or ""), [*ids]).tolist()
     return [known.get(one, number) for one, number in zip(ids, hashed, strict=True)]
 
 

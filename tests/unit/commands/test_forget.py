@@ -227,8 +227,16 @@ def test_no_record_of_theirs_is_read_from_the_raw_files_to_be_shown(own_workspac
 
 
 def test_what_is_no_id_is_refused_and_nothing_changes(own_workspace: Path, stays: Path, tmp_path: Path) -> None:
-    """A word where ids are numbers, nobody at all: told without the word, and no record is written."""
-    for given, said in (("Anna", "no whole number"), ((), "is given nobody")):
+    """A word or a line of several where ids are numbers, a file that is no text, nobody at all: told where and without the
+    word, and no record is written."""
+    listed, broken = tmp_path / "listed.txt", tmp_path / "broken.txt"
+    listed.write_text("subject_id\n10000032\n10000084,Anna\n")
+    broken.write_bytes(b"10000032\n\xff\xfe\x00")
+    for given, said in (
+        ("Anna", "no whole number"), ((), "is given nobody"), ("1_000", "no whole number"), ("٣", "no whole number"),
+        (str(1 << 63), "no whole number"), (listed, r"listed\.txt line 3: is given an id that is no whole number"),
+        (broken, r"broken\.txt: .*expected a text file in UTF-8"),
+    ):  # fmt: skip
         with pytest.raises(ConfigError, match=said) as error:
             tawt.forget(given, workspace=own_workspace)
         assert "Anna" not in str(error.value)
