@@ -15,13 +15,13 @@ from tawt.contracts.contract import own_contract
 from tawt.contracts.meds import dataset_name
 from tawt.contracts.workspace import is_workspace
 from tawt.database.connect import Limits
-from tawt.errors import ConfigError, StageError
+from tawt.errors import ConfigError
 from tawt.exports.form import Form, form_of
 from tawt.exports.write import write_dataset
 from tawt.files import alone_at, digest, keep_private, made_folder, make_folder, publish, write_hashes
 from tawt.pipeline.holding import still
-from tawt.pipeline.ledger import mend_of, standing
-from tawt.pipeline.manifest import Manifest, unfinished, versions
+from tawt.pipeline.ledger import made_events, standing
+from tawt.pipeline.manifest import versions
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.run import Report
 from tawt.pipeline.workspace import Workspace, open_workspace
@@ -76,7 +76,7 @@ def export(
     with still(root):
         opened = open_workspace(root)
         _hold_place(target, opened)
-        events = _events(opened, report)
+        events = made_events(opened, standing(opened, graph_of(opened)), "export", report)
         read = input_of(opened.root, events)
         if dry_run:
             return ExportResult(target, form, len(read.rows))
@@ -119,18 +119,6 @@ def _hold_place(target: Path, opened: Workspace) -> None:
         raise ConfigError(
             str(target), "holds files that no export wrote, or not so, expected a new folder or an export", _ELSEWHERE
         )
-
-
-def _events(opened: Workspace, report: Report) -> Manifest:
-    """Return the events, which must be there; that they are stale is said."""
-    there = standing(opened, graph_of(opened))
-    one = next(one for one in there if one.stage.name == "events")
-    mend = mend_of(opened, there, "events")
-    if one.manifest is None:
-        raise StageError("export", f"needs events, which {unfinished(opened, 'events')}, expected them", f"`{mend}`")
-    if one.stale:
-        report({"event": "note", "text": f"events, which are read, are {one.state}: `{mend}`"})
-    return one.manifest
 
 
 def _aside(target: Path, key: str) -> Path:

@@ -30,8 +30,8 @@ from tawt.machine import version_of
 from tawt.pipeline.fresh import hold_written
 from tawt.pipeline.holding import hold
 from tawt.pipeline.keys import Now
-from tawt.pipeline.ledger import Standing, mend_of, needed, standing
-from tawt.pipeline.manifest import Manifest, unfinished
+from tawt.pipeline.ledger import made_events, mend_of, needed, standing
+from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.relations import bind_output
 from tawt.pipeline.run import Report, RunResult
@@ -113,7 +113,7 @@ def label(
             str(task), graph, opened.pipeline.source, predicates=over, name=name, listing=listing
         )  # fmt: skip
         there = standing(opened, graph, Now(opened))
-        events = _events(opened, there, report)
+        events = made_events(opened, there, "label", report)
         work = _Work(opened, events, limits, report)
         folder = Path(meds).expanduser() if meds is not None else None
         if asked.form != "sql":
@@ -155,17 +155,6 @@ def label_tasks(workspace: str | Path) -> list[Known]:
     file = opened.output("events") / "metadata" / "codes.parquet"
     codes = read_parquet(file, ["code"])["code"].to_pylist() if file.is_file() else None
     return known_tasks(graph_of(opened), opened.pipeline.source, codes)
-
-
-def _events(opened: Workspace, there: Sequence[Standing], report: Report) -> Manifest:
-    """Return the events, which must be there; that they are stale is said."""
-    one = next(one for one in there if one.stage.name == "events")
-    mend = mend_of(opened, there, "events")
-    if one.manifest is None:
-        raise StageError("labels", f"need events, which {unfinished(opened, 'events')}, expected them", f"`{mend}`")
-    if one.stale:
-        report({"event": "note", "text": f"events, which are read, are {one.state}: `{mend}`"})
-    return one.manifest
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from tawt.contracts.layers import LAYERS, layer_of
+from tawt.errors import StageError
 from tawt.files import write_parquet
 from tawt.pipeline.fingerprint import keys_of
 from tawt.pipeline.keys import Now
-from tawt.pipeline.manifest import Manifest, about_versions, read_manifest, torn_files
+from tawt.pipeline.manifest import Manifest, about_versions, read_manifest, torn_files, unfinished
 from tawt.pipeline.stale import Reason, Why, about_pipeline, in_words, mend, own_reasons, reasons
 from tawt.pipeline.touched import raw_changed
 from tawt.pipeline.workspace import LEDGER, Workspace
@@ -133,6 +135,29 @@ def mend_of(workspace: Workspace, there: Iterable[Standing], target: str) -> str
     if any(one.manifest is None for one in behind):
         return command("run", f"+{target}", workspace=workspace.root)
     return mend(workspace, stale_of(behind), target)
+
+
+def made_events(
+    workspace: Workspace, there: Iterable[Standing], who: str, report: Callable[[dict[str, Any]], None]
+) -> Manifest:  # fmt: skip
+    """Return the events, which must be there; that they are stale is said.
+
+    Args:
+        workspace: Where.
+        there: How its stages stand.
+        who: What needs them.
+        report: Hears a note.
+
+    Raises:
+        StageError: There are none.
+    """
+    there = list(there)
+    one, mended = next(one for one in there if one.stage.name == "events"), mend_of(workspace, there, "events")
+    if one.manifest is None:
+        raise StageError(who, f"needs events, which {unfinished(workspace, 'events')}, expected them", f"`{mended}`")
+    if one.stale:
+        report({"event": "note", "text": f"events, which are read, are {one.state}: `{mended}`"})
+    return one.manifest
 
 
 def ledger_table(there: Iterable[Standing]) -> pa.Table:
