@@ -9,7 +9,7 @@ import typer
 
 from tawt.cli.again import follow, foretell
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, StaleOk, Workspace
-from tawt.cli.output import Format, next_command, print_rows, print_text, say, terminal_width
+from tawt.cli.output import Format, next_command, print_rows, print_text, say, text_width
 from tawt.cli.trained import threads_sleep_soon
 
 
@@ -82,7 +82,7 @@ def assess(
     elif form is Format.csv:
         print_rows(("metric", "set", "value", "low", "high", "outcome"), _numbers(result.found), form)
     else:
-        print_text(result.found.text(width=terminal_width() or 160))
+        print_text(result.found.text(width=text_width()))
     say(f"written: {result.folder / 'report.html'}")
     if is_workspace(synthetic):
         next_command(follow("check", workspace=synthetic, form=form))

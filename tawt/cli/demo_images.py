@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tawt.cli.again import follow
-from tawt.cli.output import Format, next_command, print_rows, print_text, say, terminal_width
+from tawt.cli.output import Format, next_command, print_rows, print_text, say, text_width
 
 
 def tell_images(result: Any) -> None:
@@ -16,7 +16,7 @@ def tell_images(result: Any) -> None:
         say(f"note: {note}")
     fewer = result.evaluation.fewer
     if fewer is not None:
-        print_text(f"\n{name_of('both')}, where images are lost\n{fewer.text(width=terminal_width())}")
+        print_text(f"\n{name_of('both')}, where images are lost\n{fewer.text(width=text_width())}")
     print_text(f"who dies in the hospital, asked at 24 hours: AUC on {result.n_asked:,} people not seen")
     columns = ("looks at", "AUC", "best", "best of all", "less best", "less both")
     print_rows(columns, result.rows(), Format.table)

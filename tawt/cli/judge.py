@@ -22,7 +22,7 @@ from tawt.cli.options import (
     Workspace,
     in_hours,
 )
-from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say, terminal_width
+from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say, text_width
 from tawt.cli.trained import threads_sleep_soon
 
 
@@ -122,7 +122,7 @@ def evaluate(
         rows = result.rows()
         print_rows([*rows[0]], [[*row.values()] for row in rows], form)
     else:
-        print_text(result.text(width=terminal_width() or 160))
+        print_text(result.text(width=text_width()))
     say(f"written: {result.folder}")
     next_command(follow("audit", task, workspace=workspace, run=run[0], kind=kind, form=form, device=device))
 

@@ -85,6 +85,11 @@ def terminal_width() -> int | None:
     return Console().width if sys.stdout.isatty() else None
 
 
+def text_width() -> int:
+    """Return how wide tables are that are printed as text, to a terminal or to a file."""
+    return terminal_width() or 160
+
+
 def print_rows(
     columns: Sequence[str],
     rows: Sequence[Sequence[Any]],

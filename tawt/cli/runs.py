@@ -11,7 +11,7 @@ import typer
 
 from tawt.cli.again import again, follow, foretell
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, Kind, StaleOk, Workspace
-from tawt.cli.output import Format, next_command, print_rows, print_text, say, terminal_width
+from tawt.cli.output import Format, next_command, print_rows, print_text, say, text_width
 
 if TYPE_CHECKING:
     from tawt.commands.compare import Comparison
@@ -91,7 +91,7 @@ def _print_tables(found: Comparison) -> None:
         how = ", ".join(f"{run} by {model}" for run, model in one.models.items())
         print()
         print_text(f"{one.task} ({one.mode}): {how}")
-        print_text(one.told(terminal_width() or 160))
+        print_text(one.told(text_width()))
     if found.alike:
         print()
         alike = [(near.run, near.n_subjects, near.cka) for near in found.alike]

@@ -9,7 +9,7 @@ import typer
 
 from tawt.cli.again import follow, foretell
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, Memory, Predicates, StaleOk, Threads, Workspace
-from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say, terminal_width
+from tawt.cli.output import Format, counted, next_command, print_rows, print_text, say, text_width
 from tawt.cli.progress import told_by_part
 from tawt.cli.trained import threads_sleep_soon
 
@@ -88,7 +88,7 @@ def risk(
             [(name, result.steps[name], result.gain.get(name, "")) for name in result.steps], form,
         )  # fmt: skip
     else:
-        print_text(result.text(width=terminal_width() or 160))
+        print_text(result.text(width=text_width()))
     say(f"written: {result.folder}")
     next_command(follow("finetune", task, workspace=workspace, run=run, mode="probe", form=form))
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from rich.table import Table
 
+from tawt.cli.demo_images import tell_images
 from tawt.cli.output import Format, print_rows
+from tawt.evaluation.printed import printed
 
 COLUMNS = ("stage", "rows", "inputs", "description")
 ROWS = [("staging.x", 1234567, "raw.x, " * 30, "One row is one thing. " * 5), ("events", None, "a", "b\nc")]
@@ -56,3 +62,24 @@ def test_a_package_that_is_missing_is_named(monkeypatch, capsys) -> None:
         app.main()
     said = capsys.readouterr().err
     assert left.value.code == 1 and "duckdb: is not installed" in said and "pip install duckdb" in said
+
+
+def test_what_a_demo_found_is_printed_where_no_terminal_listens(capsys: pytest.CaptureFixture[str]) -> None:
+    """Into a file or a pipe, too, tables that are as wide as a terminal else have a width."""
+
+    def fewer(width: int) -> str:
+        def table_of(names: Mapping[str, str]) -> Table:
+            table = Table("model", "AUROC")
+            for name in names.values():
+                table.add_row(name, "0.855")
+            return table
+
+        return printed(["whole", "half lost"], table_of, width)
+
+    result = SimpleNamespace(
+        evaluation=SimpleNamespace(notes=(), fewer=SimpleNamespace(text=fewer)), n_asked=2014, seconds=1.0,
+        rows=lambda: [("both", "0.855", "0.861", "0.868", "-0.006", "")], workspace=Path("w"),
+    )  # fmt: skip
+    tell_images(result)
+    out = capsys.readouterr().out
+    assert "where images are lost" in out and "half lost" in out and "0.861" in out
