@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     def merged(shard: str) -> dict[str, Any]:
         parts = {name: by_shard[shard] for name, by_shard in files.items() if shard in by_shard}
         drop = pipeline.duplicates == "drop"
-        return asdict(merge_shard(parts, ranks, rules, split_of, contract, out[shard], drop))
+        return vars(merge_shard(parts, ranks, rules, split_of, contract, out[shard], drop))
 
     written = {name: list(out[name].values()) for name in names}
     hashes = {path: sha256 for one in families for path, sha256 in one.hashes.items()}

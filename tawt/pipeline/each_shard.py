@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from tawt.contracts.dataset import SPLITS
-from tawt.files import digest, link, read_json, sync, write_json, write_parquet
+from tawt.files import digest, link, read_json, sync, write_parquet, write_text
 from tawt.pipeline.workspace import beside, folder_of
 from tawt.readers import read_parquet
 from tawt.seals import sha256_file
@@ -117,7 +117,7 @@ def each_shard(
             for file in shards[shard]:
                 if file.exists():
                     sync(file)
-            write_json(marker, result)
+            write_text(marker, json.dumps(result))
         done[shard] = result
         tick(len(done), len(shards))
 

@@ -12,19 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tawt.chance import draw
 from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.reasons import HIDDEN
 from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
 from tawt.readers import parquet_metadata, parquet_schema, read_parquet
-from tawt.transforms.columns import Int64s, array_of, dictionary_of, looked_up, people_of, ranks_of, times_of
+from tawt.transforms.columns import array_of, dictionary_of, encoded, looked_up, people_of
 from tawt.transforms.number_texts import number_texts
+from tawt.transforms.order import equal_to_earlier, in_order
 from tawt.transforms.subject_hash import assign_splits
 from tawt.transforms.units import Judged, PairRules
 
@@ -34,6 +33,10 @@ _DICTIONARIES = [
 ]  # fmt: skip
 """Columns with few distinct values; dictionaries of times and row numbers cost a quarter of the writing and make the
 files larger."""
+_STEPS = {"source_row": "DELTA_BINARY_PACKED"}
+"""Of one record follows the next: smaller, in less time."""
+_STATISTICS = ["subject_id", "time", "code", "numeric_value", "available_time", "table_rank", "source_row"]
+"""Columns whose least and greatest value tell a reader what it need not read."""
 RECORD_ID = "record_id"
 """The column of an event part that tells records apart which are otherwise alike; in no events."""
 _SAID = ("raw_unit", "unit_rule")
@@ -106,8 +109,13 @@ def merge_shard(
     """
     table = _read(parts, ranks)
     judged = rules.judge(table)
-    order, duplicates = _order(table, judged, parts if drop_duplicates else None)
-    names = sorted(ranks, key=lambda name: ranks[name])
+    order, names = in_order(table, judged), sorted(ranks, key=lambda name: ranks[name])
+    duplicates = {}
+    if drop_duplicates:
+        again = equal_to_earlier(table, judged, order, lambda: _record_ids(parts))
+        of_rank = np.bincount(table["table_rank"].to_numpy()[order[again]], minlength=len(names))
+        duplicates = {name: n for name, n in zip(names, of_rank.tolist(), strict=True) if n}
+        order = np.delete(order, again)
     events, n_rows = _as_events(table, judged, names), {}
     subject = table["subject_id"].to_numpy()[order]
     splits = split_of(subject)
@@ -128,11 +136,11 @@ def merge_shard(
     index, codes = dictionary_of(table["code"])
     of_code = people_of(index[order], subject, len(codes))
     of_rule = people_of(rule, subject[came], len(judged.rules))
-    met = np.unique(rule)
-    place = {int(index): i for i, index in enumerate(met)}
-    pairs = rules.pairs(met.tolist())
+    met = np.flatnonzero(numbers.reshape(-1, n_statuses).any(1)).tolist()
+    place = {index: i for i, index in enumerate(met)}
+    pairs = rules.pairs(met)
     return ShardResult(
-        n_rows=n_rows, duplicates={names[rank]: n for rank, n in duplicates.items()},
+        n_rows=n_rows, duplicates=duplicates,
         unit_rules=judged.rule_counts(numbers.reshape(-1, n_statuses).sum(1)),
         statuses={STATUS_NAMES[i]: int(n) for i, n in enumerate(statuses) if n},
         pairs=pairs, rules=rules.known(pairs),
@@ -148,8 +156,9 @@ def write_events(table: pa.Table, contract: Contract, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     table = table.select(contract.names).cast(contract.arrow_schema())
     pq.write_table(
-        table, path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP, use_dictionary=_DICTIONARIES
-    )
+        table, path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP, use_dictionary=_DICTIONARIES,
+        column_encoding=_STEPS, write_statistics=_STATISTICS,
+    )  # fmt: skip
 
 
 def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int]) -> pa.Table:
@@ -175,76 +184,6 @@ def _record_ids(parts: Mapping[str, list[Path]]) -> pa.ChunkedArray:
     return pa.concat_tables(tables)[RECORD_ID]
 
 
-def _order(table: pa.Table, judged: Judged, parts: Mapping[str, list[Path]] | None) -> tuple[Int64s, dict[int, int]]:
-    """Return the rows in their total order, and per table rank how many were dropped as duplicates: none where no
-    parts are given, which tell alike records apart."""
-    where = pl.DataFrame(
-        {
-            "subject_id": table["subject_id"].to_numpy(),
-            "time": times_of(table["time"]),
-            "table_rank": table["table_rank"].to_numpy(),
-            "source_row": table["_row"].to_numpy(),
-        }
-    )
-    order = where.select(pl.arg_sort_by(where.columns)).to_series().to_numpy().astype(np.int64)
-    # all else is asked only of the rows that these leave side by side: several of one record
-    again = np.zeros(len(order), dtype=np.bool_)
-    again[1:] = np.logical_and.reduce([(of := c.to_numpy()[order])[1:] == of[:-1] for c in where])
-    again[:-1] |= again[1:]
-    if again.any():
-        told = _told_of(table, judged, order[again])
-        order[again] = order[again][told.select(pl.arg_sort_by(told.columns)).to_series()]
-    if parts is None:
-        return order, {}
-    # nor can rows be equal which this does not tell to be
-    alike = draw(where["subject_id"].to_numpy().view(np.uint64) ^ draw(where["time"].to_numpy().view(np.uint64)))
-    alike = draw(alike ^ judged.value.view(np.uint32)) ^ ranks_of(table["code"]).view(np.uint64)
-    ordered = np.sort(alike)
-    twins = pl.Series(np.unique(ordered[1:][ordered[1:] == ordered[:-1]]))
-    suspects = np.flatnonzero(pl.Series(alike[order]).is_in(twins.implode()).to_numpy())
-    first = _are_first(_told_of(table, judged, order[suspects]), order[suspects], parts)
-    dropped = suspects[~first]
-    ranks, n = np.unique(where["table_rank"].to_numpy()[order[dropped]], return_counts=True)
-    return np.delete(order, dropped), dict(zip(ranks.tolist(), n.tolist(), strict=True))
-
-
-def _told_of(table: pa.Table, judged: Judged, rows: Int64s) -> pl.DataFrame:
-    """Return all that tells rows apart, in the order by which they are sorted."""
-    taken = table.take(pa.array(rows))
-    return pl.DataFrame(
-        {
-            "subject_id": taken["subject_id"].to_numpy(),
-            "time": times_of(taken["time"]),
-            "table_rank": taken["table_rank"].to_numpy(),
-            "source_row": taken["_row"].to_numpy(),
-            "code": ranks_of(taken["code"]),
-            "value": pl.Series(judged.value[rows]).fill_nan(float("-inf")),
-            "number": np.where(judged.changed[rows], taken["numeric_value"].to_numpy(), 0.0),
-            "text": ranks_of(taken["text_value"]),
-            "raw": ranks_of(taken["raw_value"]),
-            "unit": ranks_of(taken["unit"]),
-            "status": judged.status[rows],
-            "available_time": times_of(taken["available_time"]),
-        }
-    )
-
-
-def _are_first(told: pl.DataFrame, rows: Int64s, parts: Mapping[str, list[Path]]) -> npt.NDArray[np.bool_]:
-    """Return which rows no earlier one is equal to, in all but the number of their record.
-
-    Args:
-        told: As of `_told_of`, in their order.
-        rows: Their places in the table.
-        parts: As of `merge_shard`.
-    """
-    others = [name for name in told.columns if name != "source_row"]
-    first = told.select(pl.struct(others).is_first_distinct()).to_series()
-    if not first.all() and (ids := _record_ids(parts)).null_count < len(ids):
-        of_rows = pl.Series(RECORD_ID, ids.take(pa.array(rows)).to_pylist(), pl.String)
-        first = told.with_columns(of_rows).select(pl.struct([*others, RECORD_ID]).is_first_distinct()).to_series()
-    return first.to_numpy()
-
-
 def _as_events(table: pa.Table, judged: Judged, sources: list[str]) -> pa.Table:
     """Lay out the columns of events, texts still as dictionaries.
 
@@ -252,9 +191,12 @@ def _as_events(table: pa.Table, judged: Judged, sources: list[str]) -> pa.Table:
     """
     number = pc.cast(pa.array(table["numeric_value"].to_numpy(), mask=~judged.changed), pa.string())
     unit = looked_up(judged.rule, [rule.unit for rule in judged.rules], judged.usable)
-    came_unit = table["unit"].cast(pa.string())
-    same = pc.fill_null(pc.equal(came_unit, unit.cast(pa.string())), False)
     rule = looked_up(judged.rule, [rule.name for rule in judged.rules], judged.came)
+    came_in = encoded(table["unit"])
+    stays = pa.array(judged.usable & judged.in_its_unit[judged.rule])
+    raw_unit = pa.DictionaryArray.from_arrays(
+        pc.if_else(stays, pa.scalar(None, came_in.indices.type), came_in.indices), came_in.dictionary
+    )
     return pa.table(
         {
             "subject_id": table["subject_id"],
@@ -264,7 +206,7 @@ def _as_events(table: pa.Table, judged: Judged, sources: list[str]) -> pa.Table:
             "text_value": table["text_value"],
             "unit": unit,
             "raw_value": pc.coalesce(table["raw_value"].cast(pa.string()), number),
-            "raw_unit": _or_said(pc.if_else(same, pa.scalar(None, pa.string()), came_unit), table, "raw_unit"),
+            "raw_unit": _or_said(raw_unit, table, "raw_unit"),
             "unit_rule": _or_said(rule, table, "unit_rule"),
             "available_time": table["available_time"],
             "value_status": looked_up(judged.status.astype(np.int64), list(STATUS_NAMES)),

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -174,6 +175,8 @@ class Judged:
     rule: Int64s
     """Index into `rules`."""
     rules: list[Rule]
+    in_its_unit: npt.NDArray[np.bool_]
+    """Of each of `rules`, whether its numbers came in the canonical unit, spelled as it is."""
 
     @property
     def changed(self) -> npt.NDArray[np.bool_]:
@@ -198,6 +201,7 @@ class PairRules:
     """A rule for every pair of a data_type and a unit as it came."""
 
     index: dict[tuple[str, str | None], int]
+    """Of each, in the order of `rules`."""
     rules: list[Rule]
 
     @classmethod
@@ -228,13 +232,17 @@ class PairRules:
 
     def pairs(self, rules: Iterable[int]) -> list[tuple[str, str | None]]:
         """Return the data_type and unit that each of some rules is for."""
-        of = {index: pair for pair, index in self.index.items()}
+        of = list(self.index)
         return [of[rule] for rule in rules]
 
     def known(self, pairs: Iterable[tuple[str, str | None]]) -> str:
         """Return what the rules of some data_types and units are known by; of one that there is none for, nothing."""
         met = [(pair, self.index.get(pair)) for pair in pairs]
-        return digest([[*pair, repr(self.rules[index]) if index is not None else ""] for pair, index in met])
+        return digest([[*pair, self._told[index] if index is not None else ""] for pair, index in met])
+
+    @cached_property
+    def _told(self) -> list[str]:
+        return list(map(repr, self.rules))
 
     def judge(self, table: pa.Table) -> Judged:
         """Convert every number, hold it against its range, and settle its status; float64 until the end."""
@@ -273,4 +281,13 @@ class PairRules:
         usable = came & ~unknown & ~outside
         status[unknown] = ValueStatus.UNIT_UNKNOWN
         status[outside] = ValueStatus.OUT_OF_RANGE
-        return Judged(np.where(usable, value, np.float32("nan")), usable, came, status, rule, rules)
+        stays = [unit is not None and unit == r.unit for (_, unit), r in zip(self.index, self.rules, strict=True)]
+        return Judged(
+            np.where(usable, value, np.float32("nan")),
+            usable,
+            came,
+            status,
+            rule,
+            rules,
+            np.array([*stays, False]),
+        )
