@@ -60,6 +60,21 @@ def data_limit(n_bytes: int) -> Iterator[None]:
         _own_data_limit = None
 
 
+@contextlib.contextmanager
+def memory_of_the_system() -> Iterator[None]:
+    """Have Arrow ask the system's allocator for memory, unless the user said whom it asks: its own gives pages back and
+    takes them anew for each batch of rows."""
+    import pyarrow as pa
+
+    before = pa.default_memory_pool()
+    if "ARROW_DEFAULT_MEMORY_POOL" not in os.environ:
+        pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
+
+
 def shell_limits() -> list[Bound]:
     """Return the limits of memory that were set for this process: of its addresses, and of what it may write to."""
     counted = (

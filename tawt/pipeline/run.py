@@ -12,6 +12,7 @@ from typing import Any
 from tawt.database.connect import Limits
 from tawt.errors import StageError, TawtError
 from tawt.files import digest
+from tawt.machine import memory_of_the_system
 from tawt.pipeline.commit import commit, forget_others
 from tawt.pipeline.gone import without_gone
 from tawt.pipeline.keys import UNKNOWN
@@ -88,6 +89,7 @@ def foresee(workspace: Workspace, plan: Plan, report: Report = lambda event: Non
     return RunResult(workspace, told, plan.notes, plan.graph.left_out, dry_run=True, there=there)
 
 
+@memory_of_the_system()
 def run_stages(
     workspace: Workspace, plan: Plan, report: Report, asked: Asked, judges: Judges = NO_JUDGES
 ) -> RunResult:  # fmt: skip

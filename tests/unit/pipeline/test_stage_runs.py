@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -463,6 +464,24 @@ def test_a_stage_that_does_not_run_here_is_told_so_and_never_proposed() -> None:
         with pytest.raises(ConfigError) as error:
             graph.select(given)
         assert why in str(error.value) and hint in error.value.hint, given
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, "system"), ("mimalloc", "mimalloc")])
+def test_while_stages_run_arrow_asks_the_system_for_memory(
+    asked: str | None, expected: str, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While stages run Arrow asks the system for memory, unless the user said whom; afterwards whom it asked before."""
+    monkeypatch.delenv("ARROW_DEFAULT_MEMORY_POOL", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("ARROW_DEFAULT_MEMORY_POOL", asked)
+    before, asked_of = pa.default_memory_pool(), set()
+    pa.set_memory_pool(pa.mimalloc_memory_pool())
+    try:
+        run(report=lambda event: asked_of.add((event["event"], pa.default_memory_pool().backend_name)))
+        assert {pool for event, pool in asked_of if event in ("start", "done")} == {expected}
+        assert pa.default_memory_pool().backend_name == "mimalloc"
+    finally:
+        pa.set_memory_pool(before)
 
 
 def test_a_hint_proposes_nothing_that_was_typed() -> None:
