@@ -51,7 +51,7 @@ def run_contents(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         return _decoded(root, parts[name], files[name])
 
     shards = {name: [file] for name, file in files.items()}
-    results = each_shard(folder, shards, one, bound.limits.workers, tick)
+    results = each_shard(folder, shards, one, bound.limits.workers, tick, share=bound.share)
     _each_once([files[name] for name in parts])
     rows = sorted(tuple(row) for result in results.values() for row in result["rows"])
     schema = bound.stage.contract.arrow_schema()
@@ -159,5 +159,5 @@ def _each_once(files: list[Path]) -> None:
 
 CONTENTS = BuiltIn(
     "contents", (IMAGES,), ("contents",), "One row is what became of the file of one record of images or waveforms.",
-    (CONTENT_FILES,), run_contents, of=IMAGES,
+    (CONTENT_FILES,), run_contents, in_shards=True, of=IMAGES,
 )  # fmt: skip

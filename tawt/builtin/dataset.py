@@ -80,5 +80,5 @@ def run_dataset(bound: Bound, folder: Path, tick: Tick) -> StageResult:
 
 DATASET = BuiltIn(
     "dataset", ("triplets", "vocabulary"), ("dataset", "dataset_index"), "One row is one triplet, memory-mapped.",
-    ("pipeline.time_origin", "pipeline.anchor", "pipeline.calendar"), run_dataset,
+    ("pipeline.time_origin", "pipeline.anchor", "pipeline.calendar"), run_dataset, in_shards=True,
 )  # fmt: skip

@@ -74,7 +74,7 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         for name in names
     }
     earlier = Earlier(bound, made_of, lambda result: rules.known(map(tuple, result["pairs"])) == result["rules"])
-    results = each_shard(folder, written, merged, bound.limits.workers, tick, earlier).values()
+    results = each_shard(folder, written, merged, bound.limits.workers, tick, earlier, bound.share).values()
     n_duplicates = _summed(results, "duplicates")
     accounts = tuple(
         Account.of_rows(one.name, one.n_rows, n_duplicates.get(one.name, 0), "duplicate") for one in families
@@ -198,5 +198,5 @@ _KEYS = (
 )  # fmt: skip
 EVENTS = BuiltIn(
     "events", ("codes", "event_parts"), ("events",),
-    "One row is one measurement, merged, split and sorted: a MEDS dataset.", _KEYS, run_events,
+    "One row is one measurement, merged, split and sorted: a MEDS dataset.", _KEYS, run_events, in_shards=True,
 )  # fmt: skip

@@ -72,4 +72,5 @@ TRIPLETS = BuiltIn(
     "One row is one triplet.",
     ("pipeline.clock", "pipeline.panels"),
     run_triplets,
+    in_shards=True,
 )

@@ -85,6 +85,9 @@ def ingest(
     threads: Threads = None,
     memory_limit: Memory = None,
     force: Force = False,
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Only read the raw files, for parts of a `tawt run` to go on")
+    ] = False,
     dry_run: DryRun = False,
     form: Form = Format.table,
 ) -> None:
@@ -97,11 +100,14 @@ def ingest(
     with stage_progress(dry_run, form) as report:
         result = run_ingest(
             raw_dir, pipeline, workspace, sample=sample, settings=tuple(settings or ()), threads=threads,
-            memory_limit=memory_limit, force=force, dry_run=dry_run, report=report,
+            memory_limit=memory_limit, force=force, prepare=prepare, dry_run=dry_run, report=report,
         )  # fmt: skip
     tell_run(result, form)
     if dry_run:
         next_command(again())
+        return
+    if prepare:
+        next_command(follow("run", "+dataset", workspace=workspace, part="1/N"))
         return
     next_command(follow("build-vocab", workspace=workspace, threads=threads, memory_limit=memory_limit, form=form))
 
@@ -163,6 +169,10 @@ def run(
     threads: Threads = None,
     memory_limit: Memory = None,
     force: Force = False,
+    part: Annotated[
+        str | None, typer.Option(help="i/N: do what falls to one of N processes on any machines", show_default=False)
+    ] = None,
+    wait: Annotated[str, typer.Option(help="With --part: how long others may give no sign")] = "5m",
     dry_run: DryRun = False,
     form: Form = Format.table,
 ) -> None:
@@ -179,6 +189,8 @@ def run(
             threads=threads,
             memory_limit=memory_limit,
             force=force,
+            part=part,
+            wait=wait,
             dry_run=dry_run,
             report=report,
         )

@@ -13,14 +13,17 @@ from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.layers import made_by
 from tawt.contracts.workspace import is_workspace
 from tawt.database.connect import Limits
-from tawt.errors import SourceError, TawtError, printable
+from tawt.errors import ConfigError, SourceError, TawtError, printable
 from tawt.labels.held import label_judges
-from tawt.pipeline.holding import hold, refuse_foreign, refuse_odd_letters, refuse_overlap
+from tawt.labels.language import duration
+from tawt.pipeline.holding import hold, hold_together, refuse_foreign, refuse_odd_letters, refuse_overlap
 from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import mend_of, stale_of
 from tawt.pipeline.origin import remembered
-from tawt.pipeline.plan import raw_tables, runnable
-from tawt.pipeline.run import Report, RunResult, make
+from tawt.pipeline.parts import Shared, run_part
+from tawt.pipeline.plan import make_plan, raw_tables, runnable
+from tawt.pipeline.presence import PARTS, Part
+from tawt.pipeline.run import Report, RunResult, foresee, make
 from tawt.pipeline.sample import check_sample
 from tawt.pipeline.stale import Why, about_pipeline, roots
 from tawt.pipeline.undone import Asked
@@ -51,6 +54,7 @@ def ingest(
     threads: int | None = None,
     memory_limit: str | None = None,
     force: bool = False,
+    prepare: bool = False,
     dry_run: bool = False,
     report: Report = lambda event: None,
 ) -> RunResult:
@@ -66,6 +70,7 @@ def ingest(
         threads: Threads; all cores by default.
         memory_limit: As `2GB`; 60 % of the memory by default. What does not fit spills to the workspace.
         force: Run every stage, even what is up to date.
+        prepare: Only read the raw files and write down what is to be made of them, for parts of a `run`.
         dry_run: Only say what would run, and why; nothing is written, not even the workspace.
         report: Hears what happens.
 
@@ -105,6 +110,10 @@ def ingest(
         said = (*said, *without_keys(graph.stages, graph.raw_contracts), *_not_kept(resolved, found[0]))
         for note in said:
             report({"event": "note", "text": note})
+        if prepare and not dry_run:
+            prepared, plan = make_plan(given, graph, INGEST_LAYERS, limits=limits, found=found)
+            write_records(prepared)
+            return foresee(prepared, plan, report)
         asked = Asked("ingest", settings=settings)
         judges = label_judges(given, limits, go_on=True)  # a sample may be too small for one, and events are not of it
         result = make(given, graph, INGEST_LAYERS, limits, force, dry_run, report, asked, judges, found=found)
@@ -157,6 +166,8 @@ def run(
     threads: int | None = None,
     memory_limit: str | None = None,
     force: bool = False,
+    part: str | None = None,
+    wait: str = "5m",
     dry_run: bool = False,
     report: Report = lambda event: None,
 ) -> RunResult:
@@ -168,15 +179,22 @@ def run(
         threads: Threads; all cores by default.
         memory_limit: As `2GB`; 60 % of the memory by default.
         force: Run even what is up to date.
+        part: `i/N`: this is one of N processes that share the run out, each with another i, from 1. They may start and
+            end at any time, on any machine that has the workspace and the raw tables under the same paths.
+        wait: How long a part waits for others that give no sign.
         dry_run: Only say what would run, and why.
         report: Hears what happens.
 
     Raises:
-        ConfigError: There is no workspace, or the selection names no stage.
+        ConfigError: There is no workspace, the selection names no stage, or an option is wrong.
         StageError: An input is absent, or a stage cannot run.
     """
     root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
     open_workspace(root)
+    if part is not None:
+        shared = _shared_out(part, wait, selection, root, force)
+        with hold_together(root):
+            return _run_part(open_workspace(root), shared, selection, limits, dry_run, report)
     with hold(root, dry_run):
         opened = open_workspace(root)  # as the command before left it
         now = Now(opened)
@@ -187,6 +205,35 @@ def run(
         judges = label_judges(opened, limits)
         result = make(opened, all_stages(opened), selection, limits, force, dry_run, report, asked, judges, now=now)
         return replace(result, notes=(*said, *result.notes), following=_following(result, selection, report))
+
+
+def _shared_out(part: str, wait: str, selection: str, root: Path, force: bool) -> Shared:
+    if force:
+        what = "cannot be told from what another part has made already, expected no --force with --part"
+        raise ConfigError("--force", what, f"make it alone: `{command('run', selection, workspace=root, force=True)}`")
+    try:
+        seconds = duration(wait) / 1_000_000 if wait != "0" else 0.0
+    except ValueError as error:
+        raise ConfigError(f"--wait {printable(wait)}", f"is no time, expected {error}", "as `--wait 12h`") from None
+
+    def again(one: Part | None) -> str:
+        return command("run", selection, workspace=root, part=one)
+
+    return Shared(Part.of(part), seconds, again)
+
+
+def _run_part(
+    workspace: Workspace, shared: Shared, selection: str, limits: Limits, dry_run: bool, report: Report
+) -> RunResult:  # fmt: skip
+    aside = workspace.aside / PARTS
+    aside.mkdir(parents=True, exist_ok=True)
+    spill = (aside / f"spill-{shared.part.name}").relative_to(workspace.root)
+    opened = replace(workspace, spill_name=str(spill))
+    graph, asked = all_stages(opened), Asked("run", (selection,))
+    opened, plan = make_plan(opened, graph, selection, limits=limits)
+    if dry_run:
+        return foresee(opened, plan, report)
+    return run_part(opened, plan, shared, report, asked, label_judges(opened, limits))
 
 
 def _not_used(workspace: Workspace) -> tuple[str, ...]:

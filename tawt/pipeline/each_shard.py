@@ -1,5 +1,5 @@
 """Runs one task per shard in threads, so that a run that was killed goes on with the shards that are left, and one of
-which little has changed makes what that concerns.
+which little has changed makes what that concerns. Several processes may share the shards out, and hand them in to one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ from tawt.files import digest, link, read_json, sync, write_parquet, write_text
 from tawt.pipeline.workspace import beside, folder_of
 from tawt.readers import read_parquet
 from tawt.seals import sha256_file
-from tawt.sources.stage import Bound, Input, Tick
+from tawt.sources.stage import Bound, Input, Share, Tick
 
+HANDED_IN = ".handed-in"
+"""End of the name of the folder beside that of a stage, in which several processes put the shards that they make."""
 KEPT = ".shards.parquet"
 """File of a stage that is written aside; it lies beside its output once that is published."""
+
+
+class ShareMadeError(Exception):
+    """Ends a stage of which no more than a share was to be made, and is."""
 
 
 class Earlier:
@@ -92,6 +98,7 @@ def each_shard(
     threads: int,
     tick: Tick,
     earlier: Earlier | None = None,
+    share: Share | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return what `one(shard)` hands back for every shard, in the order of `shards`.
 
@@ -105,33 +112,82 @@ def each_shard(
         threads: Shards at a time.
         tick: Hears of every finished shard.
         earlier: What was made before, and may be taken as it is.
+        share: What alone is to be made; None = all, of which others may have handed some in.
+
+    Raises:
+        ShareMadeError: The share is made.
     """
+    mine = list(shards)[share.i :: share.n] if share is not None else list(shards)
     done: dict[str, dict[str, Any]] = {}
 
     def run(shard: str) -> None:
-        marker = folder / ".done" / f"{shard}.json"
-        result = read_json(marker)
+        result = _finished(folder, shard) if share is None else _handed_in(share.folder, shard)
         if result is None:
             taken = earlier.take(folder, shard, shards[shard]) if earlier is not None else None
             result = one(shard) if taken is None else taken
-            for file in shards[shard]:
-                if file.exists():
-                    sync(file)
-            write_text(marker, json.dumps(result))
+            made = [file for file in shards[shard] if file.exists()]
+            for file in made:
+                sync(file)
+            if share is None:
+                write_text(_marker(folder, shard), json.dumps(result))
+            else:
+                _hand_in(folder, share.folder, shard, made, result)
         done[shard] = result
-        tick(len(done), len(shards))
+        tick(len(done), len(mine))
 
     with ThreadPoolExecutor(max_workers=threads) as pool:
         try:
-            for future in [pool.submit(run, shard) for shard in shards]:
+            for future in [pool.submit(run, shard) for shard in mine]:
                 future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    if share is not None:
+        raise ShareMadeError
     results = {shard: done[shard] for shard in shards}
     if earlier is not None:
         earlier.keep(folder, results)
     return results
+
+
+def _marker(folder: Path, shard: str) -> Path:
+    return folder / ".done" / f"{shard}.json"
+
+
+def _finished(folder: Path, shard: str) -> dict[str, Any] | None:
+    """Return the counts of a shard that is there, or was handed in by another process; None where it is to be made."""
+    if (result := read_json(_marker(folder, shard))) is not None:
+        return dict(result)
+    from_others = folder.with_name(f"{folder.name}{HANDED_IN}")
+    if (handed_in := read_json(_marker(from_others, shard))) is None:
+        return None
+    for name in handed_in["files"]:
+        link(from_others / name, folder / name)
+    write_text(_marker(folder, shard), json.dumps(handed_in["result"]))
+    return dict(handed_in["result"])
+
+
+def _handed_in(folder: Path, shard: str) -> dict[str, Any] | None:
+    """Return the counts of a shard that a process has handed in there."""
+    marker = read_json(_marker(folder, shard))
+    return marker["result"] if marker is not None else None
+
+
+def _hand_in(own: Path, folder: Path, shard: str, files: Sequence[Path], result: dict[str, Any]) -> None:
+    """Move the files of a shard from a folder of this process alone to where all hand theirs in, and say so there.
+
+    Another process may hand in the same: it is as good, and takes the place of this one file by file.
+    """
+    names = [file.relative_to(own).as_posix() for file in files]
+    marker = _marker(own, shard)
+    marker.parent.mkdir(exist_ok=True)
+    marker.write_text(json.dumps({"files": names, "result": result}), encoding="utf-8")
+    sync(marker)
+    for file in (*files, marker):
+        place = folder / file.relative_to(own)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(place)
+        sync(place.parent)
 
 
 def forget_shards(folder: Path) -> None:
@@ -164,6 +220,6 @@ def each_shard_of(
     files = {key: [folder / split / f"{name}{end}" for end in suffixes] for key, (split, name) in keys.items()}
     earlier = Earlier(bound, {key: [source.hashes[read[pair]], made_of] for key, pair in keys.items()})
     workers = bound.limits.workers
-    done = each_shard(folder, files, lambda key: one(read[keys[key]], *files[key]), workers, tick, earlier)
+    done = each_shard(folder, files, lambda key: one(read[keys[key]], *files[key]), workers, tick, earlier, bound.share)
     forget_shards(folder)
     return {keys[key]: result for key, result in done.items()}

@@ -18,10 +18,11 @@ from tawt.errors import ConfigError
 from tawt.files import ASIDE, alone, stamp
 from tawt.modalities.contents import EMBEDDED
 from tawt.pipeline.commit import forget_half
+from tawt.pipeline.each_shard import HANDED_IN
 from tawt.pipeline.workspace import INGEST, LEDGER, LOCK, OF_STAGES, OWN_FOLDERS, RECORDS, SPILL
-from tawt.places import is_utf8, real, refuse_links, remove
+from tawt.places import is_utf8, open_lock, real, refuse_links, remove
 
-RESUMABLE = re.compile(rf"(?:{BUILT_IN})-[0-9a-f]{{16}}")
+RESUMABLE = re.compile(rf"(?:{BUILT_IN})-[0-9a-f]{{16}}(?:{re.escape(HANDED_IN)})?")
 """Folder aside of a built-in stage, by the fingerprint of what it is made from."""
 _held: ContextVar[frozenset[Path]] = ContextVar("_held", default=frozenset())
 """Workspaces that the command in this thread holds already."""
@@ -54,14 +55,32 @@ def hold(root: Path, dry_run: bool = False) -> Iterator[None]:
         held.enter_context(alone(root / LOCK, _in_use(root)))
         token = _held.set(_held.get() | {place})
         held.callback(_held.reset, token)
-        for name in (*OF_STAGES, CARRIED, ASIDE, EMBEDDED):
-            refuse_links(root, root / name, inner=True)
-            _refuse_other(root / name, Path.is_dir, "a folder")
-        for name in (*RECORDS, BASE_TABLE):
-            _refuse_other(root / name, Path.is_file, "a file")
+        _refuse_inside(root)
         for place in (root, *(root / CARRIED).glob("*")):
             _remove_leftovers(place)
         held.callback(_tidy, root)
+        yield
+
+
+@contextmanager
+def hold_together(root: Path) -> Iterator[None]:
+    """Keep every command that changes a workspace out of it but those that hold it so, too: parts of one run.
+
+    What a killed command left aside stays: another part may be at work there.
+
+    Raises:
+        ConfigError: Another command is at work in it, or it is none.
+        FileError: As of `hold`.
+    """
+    refuse_foreign(root)
+    with ExitStack() as held:
+        try:
+            fcntl.flock(held.enter_context(os.fdopen(open_lock(root / LOCK), "rb")), fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _in_use(root) from None
+        token = _held.set(_held.get() | {real(root)})
+        held.callback(_held.reset, token)
+        _refuse_inside(root)
         yield
 
 
@@ -155,6 +174,14 @@ def refuse_overlap(root: Path, raw_root: Path) -> None:
         raise ConfigError(
             str(raw_root), "is a folder of the workspace itself, expected raw tables elsewhere", "give another with -w"
         )
+
+
+def _refuse_inside(root: Path) -> None:
+    for name in (*OF_STAGES, CARRIED, ASIDE, EMBEDDED):
+        refuse_links(root, root / name, inner=True)
+        _refuse_other(root / name, Path.is_dir, "a folder")
+    for name in (*RECORDS, BASE_TABLE):
+        _refuse_other(root / name, Path.is_file, "a file")
 
 
 def _refuse_other(path: Path, is_one: Callable[[Path], bool], what: str) -> None:

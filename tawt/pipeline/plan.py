@@ -21,7 +21,7 @@ from tawt.pipeline.keys import UNKNOWN, Now
 from tawt.pipeline.manifest import Components, Manifest, make_again, read_manifest, reason_to_run
 from tawt.pipeline.sample import sampled_hash, shard_count
 from tawt.pipeline.subject_map import is_as_written, key_for
-from tawt.pipeline.workspace import SPILL, Workspace, folder_of
+from tawt.pipeline.workspace import Workspace, folder_of
 from tawt.raw.find import RawTable, find_raw_tables, seen_files
 from tawt.raw.seen import TableSeen
 from tawt.shell import command
@@ -62,6 +62,8 @@ class Plan:
 
     root: Path
     """The workspace."""
+    spill: Path
+    """Where the engine puts what does not fit in memory."""
     graph: Graph
     """The stages that run here."""
     raw: dict[str, RawTable]
@@ -88,9 +90,7 @@ class Plan:
         raw = {name: self.raw[name] for name in stage.raw_tables}
         values = self.settings.pipeline.values
         parameters = parameters_for(stage.sql, values) if stage.sql is not None else {}
-        return Bound(
-            stage, inputs, raw, parameters, self.settings, self.limits, root=self.root, spill=self.root / SPILL
-        )
+        return Bound(stage, inputs, raw, parameters, self.settings, self.limits, root=self.root, spill=self.spill)
 
     def drawn(self, there: Mapping[str, Manifest], to_be_made: Collection[str] = ()) -> Plan:
         """Return it with the sample that was asked for, which is not known before all that its subjects come from is.
@@ -185,7 +185,7 @@ def make_plan(
             del finished[name]  # it runs again first, and looks whether the map is a copy put back, or damaged
     others = others_of(workspace.root, graph)
     now = now.of(workspace) if now is not None else Now(workspace)
-    plan = Plan(workspace.root, graph, raw, settings, limits, finished, now, others, tuple(notes))
+    plan = Plan(workspace.root, workspace.spill, graph, raw, settings, limits, finished, now, others, tuple(notes))
     stages = [graph.stages[name] for name in runnable(graph, selection)]
     steps: list[Step] = []
     drawn = False

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.plan import Plan, Step, make_plan
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.sql_stage import run_sql
-from tawt.pipeline.undone import Asked, begin, end, failed
+from tawt.pipeline.undone import Asked, Undone, begin, end, failed
 from tawt.pipeline.workspace import Workspace, write_records
 from tawt.room import room_error
 from tawt.sources.graph import Graph
@@ -81,9 +81,9 @@ class RunResult:
 
 def foresee(workspace: Workspace, plan: Plan, report: Report = lambda event: None) -> RunResult:
     """Tell what a plan would do, and why; nothing is written."""
-    _tell_plan(plan, report)
+    tell_plan(plan, report)
     for step in plan.steps:
-        _tell_done(step, step.manifest, report, dry_run=True)
+        tell_done(step, step.manifest, report, dry_run=True)
     told = tuple(StageReport(step.stage.name, step.reason, step.manifest) for step in plan.steps)
     there = tuple(stand(plan.graph, workspace, plan.there, plan.now))
     return RunResult(workspace, told, plan.notes, plan.graph.left_out, dry_run=True, there=there)
@@ -107,7 +107,7 @@ def run_stages(
         StageError: A stage cannot run, does not balance, or is refused; everything before it stays.
         ContractError: A stage's output is not what its contract promises.
     """
-    _tell_plan(plan, report)
+    tell_plan(plan, report)
     reports: list[StageReport] = []
     refused: dict[str, str] = {}
     there, n_made = dict(plan.there), 0
@@ -122,7 +122,7 @@ def run_stages(
                 workspace.forget_aside(step.stage.name)
             else:
                 try:
-                    _run(workspace, plan, step, there, report, judges)
+                    run_stage(workspace, plan, step, there, report, judges)
                 except _RefusedError as error:
                     if not judges.go_on:
                         raise
@@ -131,7 +131,7 @@ def run_stages(
                     continue
                 n_made += 1
             manifest = there.get(step.stage.name)
-            _tell_done(step, manifest, report)
+            tell_done(step, manifest, report)
             reports.append(StageReport(step.stage.name, step.reason, manifest))
     except BaseException as error:
         failed(workspace, error)
@@ -142,18 +142,39 @@ def run_stages(
         raise
     if not n_made:  # else they were, before what was made was published
         write_records(workspace)
-    notes = [*refused.values()]
-    notes += [note for done in reports if done.reason and done.manifest for note in done.manifest.notes]
+    said = [*refused.values()]
+    said += [note for done in reports if done.reason and done.manifest for note in done.manifest.notes]
+    dealt_with = [*refused, *(one.stage for one in reports)]
+    removed, standing = close_run(workspace, plan, there, before, dealt_with, report)
+    notes = (*plan.notes, *said, *removed)
+    return RunResult(workspace, tuple(reports), notes, plan.graph.left_out, dry_run=False, there=standing)
+
+
+def close_run(
+    workspace: Workspace, plan: Plan, there: Mapping[str, Manifest], before: Undone | None, done: Sequence[str],
+    report: Report,
+) -> tuple[tuple[str, ...], tuple[Standing, ...]]:  # fmt: skip
+    """Remove what is of no stage any more, and write the ledger and that the command ended.
+
+    Args:
+        workspace: Where.
+        plan: What was done.
+        there: What is finished.
+        before: What a command before did not end.
+        done: The stages that the command has dealt with.
+        report: Hears what happens.
+
+    Returns:
+        What is to be said, and how all stages stand.
+    """
     forget_others(workspace.root, plan.others)
-    if plan.others:
-        notes.append(f"removed what is of no stage of this pipeline any more: {', '.join(plan.others)}")
-        _tell_notes(notes[-1:], report)
+    removed = f"removed what is of no stage of this pipeline any more: {', '.join(plan.others)}"
+    notes = (removed,) if plan.others else ()
+    _tell_notes(notes, report)
     standing = tuple(stand(plan.graph, workspace, there, plan.now))
     write_ledger(workspace.root, standing)
-    end(workspace, before, [*refused, *(one.stage for one in reports)], plan.graph.stages)
-    return RunResult(
-        workspace, tuple(reports), (*plan.notes, *notes), plan.graph.left_out, dry_run=False, there=standing
-    )
+    end(workspace, before, done, plan.graph.stages)
+    return notes, standing
 
 
 def make(
@@ -169,21 +190,26 @@ class _RefusedError(StageError):
     """What a stage gave is whole, and cannot be used."""
 
 
-def _run(
+def bound_for(plan: Plan, step: Step, there: Mapping[str, Manifest]) -> Bound:
+    """Return the stage of a step with all that it reads, of what is there, and may use."""
+    made_by = digest([step.components.keys, step.components.versions])
+    bound = replace(plan.bound(step.stage, there), made_by=made_by, before=_before(plan.root, step, there))
+    return without_gone(plan, bound, there)
+
+
+def run_stage(
     workspace: Workspace, plan: Plan, step: Step, there: dict[str, Manifest], report: Report, judges: Judges
 ) -> None:
     """Run one stage on what is there, and publish what it gave."""
     stage, started, key = step.stage, time.perf_counter(), digest(step.components.model_dump())
     report({"event": "start", "stage": stage.name, "reason": step.reason})
-    made_by = digest([step.components.keys, step.components.versions])
-    bound = replace(plan.bound(stage, there), made_by=made_by, before=_before(workspace, step, there))
-    bound = without_gone(plan, bound, there)
+    bound = bound_for(plan, step, there)
 
     def tick(done: int, total: int) -> None:
         report({"event": "progress", "stage": stage.name, "done": done, "total": total})
 
     run, resumes = (stage.made_by.run, key) if isinstance(stage.made_by, BuiltIn) else (run_sql, None)
-    try:
+    with room_told(workspace.output(stage.name), bound):
         folder = workspace.start(stage.name, resumes)
         result = run(bound, folder, tick)
         for account in result.accounts:
@@ -202,19 +228,27 @@ def _run(
         )  # fmt: skip
         there.pop(stage.name, None)  # while its files move, none stands
         there[stage.name] = commit(workspace, folder, quarantine, manifest)
-    except Exception as error:
-        if (full := room_error(error, workspace.output(stage.name), _n_bytes(bound))) is not None:
-            raise full from None
-        raise
+        workspace.forget_aside(stage.name)  # what others handed in of it
     _tell_notes(result.notes, report)
 
 
-def _before(workspace: Workspace, step: Step, there: Mapping[str, Manifest]) -> dict[Path, str]:
+@contextmanager
+def room_told(place: Path, bound: Bound) -> Iterator[None]:
+    """Tell of the end of a disk or of memory, within, what a stage needs of it at its place."""
+    try:
+        yield
+    except Exception as error:
+        if (full := room_error(error, place, _n_bytes(bound))) is not None:
+            raise full from None
+        raise
+
+
+def _before(root: Path, step: Step, there: Mapping[str, Manifest]) -> dict[Path, str]:
     """Return the files that a stage gave the last time, and that may be taken from there."""
     made = there.get(step.stage.name)
     if made is None or step.forced or made.components.versions != step.components.versions:
         return {}
-    return {workspace.root / name: sha256 for name, sha256 in made.hashes.items()}
+    return {root / name: sha256 for name, sha256 in made.hashes.items()}
 
 
 def _quarantine(workspace: Workspace, plan: Plan, stage: Stage, result: StageResult) -> Path | None:
@@ -234,7 +268,7 @@ def _n_bytes(bound: Bound) -> int:
     return max(1 << 20, sum(path.stat().st_size for path in paths))
 
 
-def _tell_plan(plan: Plan, report: Report) -> None:
+def tell_plan(plan: Plan, report: Report) -> None:
     report({"event": "plan", "stages": tuple(step.stage.name for step in plan.steps)})
     _tell_notes(plan.notes, report)
 
@@ -244,6 +278,6 @@ def _tell_notes(notes: tuple[str, ...] | list[str], report: Report) -> None:
         report({"event": "note", "text": note})
 
 
-def _tell_done(step: Step, manifest: Manifest | None, report: Report, dry_run: bool = False) -> None:
+def tell_done(step: Step, manifest: Manifest | None, report: Report, dry_run: bool = False) -> None:
     told = {"stage": step.stage.name, "reason": step.reason, "manifest": manifest}
     report({"event": "done", **told, "dry_run": dry_run})

@@ -70,6 +70,7 @@ class Workspace:
     """Whether the pipeline may be another than what is written down."""
     local_lost: bool = False
     """Whether what is given stands for a damaged `local.json`, which alone says where the project is."""
+    spill_name: str = SPILL  # no two processes may have the same
 
     @property
     def as_written(self) -> bool:
@@ -89,7 +90,7 @@ class Workspace:
     @property
     def spill(self) -> Path:
         """Where the engine puts what does not fit in memory; it makes this folder, one level deep, when it needs it."""
-        return self.root / SPILL
+        return self.root / self.spill_name
 
     @property
     def ingest_again(self) -> str:
@@ -142,8 +143,7 @@ class Workspace:
     @property
     def raw_root(self) -> Path | None:
         """The folder of raw tables, as this machine knows it."""
-        raw_root = self.local.raw_root
-        return Path(raw_root) if raw_root is not None else None
+        return Path(raw) if (raw := self.local.raw_root) is not None else None
 
     @property
     def project(self) -> Project:
@@ -198,7 +198,7 @@ class Workspace:
     def forget_aside(self, stage: str, kept: Path | None = None) -> None:
         """Remove what killed runs of a stage left aside."""
         for left in (self.aside / stage, *self.aside.glob(f"{stage}-*")):
-            if left != kept:
+            if kept is None or not left.name.startswith(kept.name):
                 remove(left)
 
 

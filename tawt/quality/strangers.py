@@ -15,11 +15,12 @@ from tawt.contracts.layers import STAGE
 from tawt.contracts.workspace import AUDITS, EVALUATIONS, HOSPITAL, RISKS
 from tawt.modalities.contents import EMBEDDED
 from tawt.pipeline.holding import RESUMABLE
+from tawt.pipeline.presence import PARTS
 from tawt.pipeline.workspace import LOCK, OWN_FOLDERS, RECORDS, Workspace
 from tawt.places import real
 
 _ASIDE = re.compile(
-    rf"(?:{STAGE})(?:\.old)?|{RESUMABLE.pattern}\.old|"
+    rf"{PARTS}|(?:{STAGE})(?:\.old)?|{RESUMABLE.pattern}(?:\.old|-[0-9]+-of-[0-9]+-[0-9a-f]+)|"
     rf"\.?(?:{STAGE})\.quarantine\.parquet(?:\.tmp)?|(?:{STAGE}|{RESUMABLE.pattern})\.shards\.json"
 )
 """What a killed command leaves aside, which the next one removes."""

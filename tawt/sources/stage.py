@@ -75,6 +75,17 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Share:
+    """The shards of a stage that one of several processes makes, for whoever makes the stage to take."""
+
+    i: int
+    """Which of them, from 0."""
+    n: int
+    folder: Path
+    """Where it hands them in, whole."""
+
+
+@dataclass(frozen=True)
 class Bound:
     """A stage with all that it reads and may use: nothing else of a workspace is its business."""
 
@@ -96,6 +107,8 @@ class Bound:
     """Files that it gave the last time -> what they hold: what is made of the same as then is taken from there."""
     gone: tuple[str, pa.Array] | None = None
     """Of a raw table that names no subject, a column, and what stands there in records of those who opted out."""
+    share: Share | None = None
+    """What alone is to be made of it; None = the whole."""
 
     @property
     def folders(self) -> list[Path]:
@@ -153,6 +166,8 @@ class BuiltIn:
     serves: Callable[[Table], bool] | None = None
     """Whether it gives numbers to ids of a raw table: it reads all such, and what stages them reads it; a pipeline that
     has none is without it. None = of no table."""
+    in_shards: bool = False
+    """Whether it runs a task per shard, which several processes may share out."""
     of: str = ""
     """A stage without which a pipeline is without it; of SQL stages it reads those that read this one."""
 

@@ -1,0 +1,206 @@
+"""Which of several processes that share a run out are at work, told by files that each writes again and again.
+
+No lock is held: on a shared file system one may outlive its holder, or keep nobody out. What two processes do at once
+is done twice, and comes out the same; these files spare that, and say whom the others wait for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tawt.errors import ConfigError, StageError, printable
+from tawt.places import make_new
+
+PARTS = "parts"
+"""Folder aside where the parts of a run tell of themselves."""
+BEAT_SECONDS = 1.0
+STILL_SECONDS = 90.0
+"""Behind so long a silence a part of another machine is held to be gone: what a shared file system remembers of a file
+may be a minute old."""
+_SETTLE_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of `n` processes that share a run out: number `i`, from 1."""
+
+    i: int
+    n: int
+
+    @classmethod
+    def of(cls, text: str) -> Part:
+        """Return a part that is written `i/N`.
+
+        Raises:
+            ConfigError: It is none.
+        """
+        match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+        part = cls(*map(int, match.groups())) if match else cls(0, 0)
+        if not 1 <= part.i <= part.n:
+            raise ConfigError(
+                f"--part {printable(text)}", "is no part, expected i/N with i from 1 to N", "as --part 2/8"
+            )
+        return part
+
+    def __str__(self) -> str:
+        return f"{self.i}/{self.n}"
+
+    @property
+    def name(self) -> str:
+        """What files of it are called."""
+        return f"{self.i}-of-{self.n}"
+
+
+class Presence:
+    """A part that is at work, within a `with`: it waits until no other process is the same part.
+
+    Args:
+        folder: Where parts tell of themselves.
+        part: Which it is.
+        say: Hears that it waits.
+    """
+
+    def __init__(self, folder: Path, part: Part, say: Callable[[str], None]) -> None:
+        self._path, self._part, self._say = folder / f"{part.name}.json", part, say
+        self._told: dict[str, Any] = {"token": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid()}
+        self._ended, self._beats = threading.Event(), 0
+        self._lost = False
+
+    @property
+    def token(self) -> str:
+        """What no other process is called."""
+        return str(self._told["token"])
+
+    def __enter__(self) -> Presence:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            self._wait_for_others()
+            with suppress(FileExistsError):  # another one that begins just now
+                make_new(self._path)
+            self._write()
+            time.sleep(_SETTLE_SECONDS)
+            if _read(self._path).get("token") == self.token:
+                break
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        if self._lost or _read(self._path).get("token") != self.token:
+            return
+        if error is None:
+            self._path.unlink(missing_ok=True)
+        else:
+            self._told["failed"] = str(error) or type(error).__name__
+            self._write()
+
+    def hold(self) -> None:
+        """Hold that no other process took this one for gone.
+
+        Raises:
+            StageError: One did, and is this part now.
+        """
+        if self._lost:
+            raise StageError(
+                f"part {self._part}", "was silent for long, and another process is this part now, expected to be alone",
+                "let that one go on",
+            )  # fmt: skip
+
+    def _wait_for_others(self) -> None:
+        signs, said = Signs(self._path.parent, self._part.n), False
+        while (other := _read(self._path)) and "failed" not in other and _may_live(other):
+            if signs.silent(self._part.i) > STILL_SECONDS:
+                return
+            if not said:
+                place = f"process {other.get('pid')} of {other.get('host')}"
+                self._say(f"part {self._part} is at work already, or was stopped there ({place}): waits for it to end")
+                said = True
+            time.sleep(BEAT_SECONDS / 2)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            if _read(self._path).get("token") not in (None, self.token):
+                self._lost = True
+                return
+            self._write()
+
+    def _write(self) -> None:
+        """Write in place: who opens a file of a shared file system anew reads what was written before."""
+        self._beats += 1
+        with self._path.open("w", encoding="utf-8") as file:
+            file.write(json.dumps({**self._told, "beat": self._beats}))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class Signs:
+    """What the parts of a run let others see.
+
+    Args:
+        folder: Where they tell of themselves.
+        n: How many there are.
+    """
+
+    def __init__(self, folder: Path, n: int) -> None:
+        self._folder, self._n = folder, n
+        self._seen: dict[int, tuple[dict[str, Any], float]] = {}
+        self._begun = self._read_all(range(1, n + 1))
+
+    def silent(self, i: int) -> float:
+        """Return for how long part `i` has given no sign, as far as it was looked at, s."""
+        said, now = self._read_all([i])[i], time.monotonic()
+        before = self._seen.setdefault(i, (said, now))
+        if before[0] != said:
+            self._seen[i] = (said, now)
+        return now - self._seen[i][1]
+
+    def failed(self, i: int) -> str:
+        """Return what ended part `i` since these were begun to be looked at; empty where nothing did."""
+        said = self._read_all([i])[i]
+        return str(said.get("failed", "")) if said != self._begun[i] else ""
+
+    def look_anew(self) -> None:
+        """Forget how long parts have been silent: nobody has waited for them."""
+        self._seen.clear()
+
+    def _read_all(self, parts: Collection[int]) -> dict[int, dict[str, Any]]:
+        return {i: _read(self._folder / f"{Part(i, self._n).name}.json") for i in parts}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a part says of itself; nothing where it says nothing, or is about to."""
+    try:
+        said = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _may_live(said: dict[str, Any]) -> bool:
+    """Return whether a process may be there: of this machine it is known."""
+    pid = said.get("pid")
+    if said.get("host") != socket.gethostname() or not isinstance(pid, int) or pid <= 0:
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return pid != os.getpid()
