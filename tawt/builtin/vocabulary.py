@@ -19,6 +19,8 @@ from tawt.pipeline.telling import FEW_TEXTS
 from tawt.readers import read_parquet, table_of
 from tawt.shell import command
 from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
+from tawt.transforms.counting import COLUMNS as COUNTED
+from tawt.transforms.counting import Tally
 from tawt.transforms.crowds import COLUMNS, Crowds
 from tawt.transforms.extend import extended, n_unknown
 from tawt.transforms.vocabulary import Counts, fit_vocabulary
@@ -71,30 +73,25 @@ def run_vocabulary(bound: Bound, folder: Path, tick: Tick) -> StageResult:
 
 
 def _count(bound: Bound, files: list[Path], least: int, base: pa.Table | None) -> Counts:
+    make_again = bound.inputs["events"].make_again
     if not files:
         ledger = command("query", "select * from ledger", workspace=bound.root)
         raise StageError(
             "vocabulary", "train holds no event, expected at least one",
             "check `splits:`" if bound.inputs["events"].n_rows else f"where the records went: `{ledger}`",
         )  # fmt: skip
-    train, most = f"(select * from {parquet_files(files)})", bound.pipeline.vocabulary.max_categories
+    tally = Tally()
+    for file in files:
+        read = read_parquet(file, COUNTED, make_again, read_dictionary=["code", "unit", "value_status"])
+        tally.add(read)
+    codes, numbers = tally.codes(), tally.numbers()
     with (
         closing(connect(bound.limits, bound.folders, bound.spill, macros=())) as connection,
         wrapped_errors("vocabulary", workspace=bound.root, limits=bound.limits),
     ):
-        codes = connection.sql(
-            "select code, sum(n)::bigint as n_rows, count(*) as n_subjects, max(unit) as unit, "
-            "count(*) filter (has_number) as n_value_subjects from (select code, subject_id, count(*) as n, "
-            "max(unit) as unit, count(*) filter (value_status = 'numeric') > 0 as has_number "
-            f"from {train} group by code, subject_id) group by code order by code"
-        ).to_arrow_table()
-        connection.register(
-            "_codes", codes.select(["code"]).append_column("i", pa.array(range(len(codes)), pa.int64()))
-        )
-        numbers = connection.sql(
-            f"select i as code, value, n from (select code, numeric_value::double as value, count(*) as n "
-            f"from {train} where value_status = 'numeric' group by all) join _codes using (code) order by i, value"
-        ).to_arrow_table()
+        places = pa.array(range(len(codes)), pa.int64())
+        connection.register("_codes", codes.select(["code"]).append_column("i", places))
+        train, most = f"(select * from {parquet_files(files)})", bound.pipeline.vocabulary.max_categories
         texts, few = _texts(connection, train, most, least, base)
     return Counts(
         codes=codes["code"].to_pylist(), n_rows=codes["n_rows"].to_numpy(), n_subjects=codes["n_subjects"].to_numpy(),

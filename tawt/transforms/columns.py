@@ -114,3 +114,20 @@ def people_of(group: Int64s, subject: Int64s, n_groups: int) -> Int64s:
             rest = np.flatnonzero(few[group])
             group, subject, still = (np.cumsum(few) - 1)[group[rest]], subject[rest], still[few]
     return people
+
+
+def runs_of(subject: Int64s, place: Int64s) -> tuple[Int64s, Int64s, Int64s]:
+    """Return the order of places, where in it the rows of each subject with one place begin, and that place.
+
+    A subject's rows lie together, so that a stable order of the places alone keeps them so: by counting, 16 bits at a
+    time.
+    """
+    order = np.argsort(place.astype(np.uint16), kind="stable")
+    if place.max(initial=0) >> 16:
+        order = order[np.argsort(place[order] >> 16, kind="stable")]
+    subject, place = subject[order], place[order]
+    new = np.append(
+        np.ones(min(1, len(order)), dtype=np.bool_), (subject[1:] != subject[:-1]) | (place[1:] != place[:-1])
+    )
+    opens = np.flatnonzero(new)
+    return order, opens, place[opens]

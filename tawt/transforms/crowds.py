@@ -17,7 +17,7 @@ from tawt.arrays import Floats, Ints
 from tawt.contracts.cells import center_step, edge_steps
 from tawt.contracts.dataset import UNKNOWN
 from tawt.contracts.value_status import HAS_NUMBER_OF, STATUS_NAMES, STATUS_SUBJECTS, ValueStatus
-from tawt.transforms.columns import array_of, encoded
+from tawt.transforms.columns import array_of, encoded, runs_of
 from tawt.transforms.triplets import edges_below
 
 COLUMNS = ["subject_id", "code", "numeric_value", "value_status"]
@@ -102,7 +102,7 @@ class Crowds:
         if not np.isnan(self.center_cell).all():
             held = np.flatnonzero(np.floor(number / self.center_step[data_type]) == self.center_cell[data_type])
             self._count(self.centers, subject[held], data_type[held])
-        order, opens, own = _runs(subject, data_type)
+        order, opens, own = runs_of(subject, data_type)
         np.maximum.at(self.most, own, np.diff(opens, append=len(subject)))
         deviation = (number - self.mean[data_type])[order]
         if len(opens):
@@ -111,7 +111,7 @@ class Crowds:
 
     @staticmethod
     def _count(counts: Ints, subject: Ints, place: Ints) -> None:
-        counts += np.bincount(_runs(subject, place)[2], minlength=len(counts))
+        counts += np.bincount(runs_of(subject, place)[2], minlength=len(counts))
 
     def table(self) -> pa.Table:
         """Return the vocabulary with what was counted."""
@@ -135,20 +135,3 @@ def _begin(cell: Floats, step: Floats) -> Floats:
         while (move := out(np.floor(begin.astype(np.float64) / step), cell)).any():
             begin = np.where(move, np.nextafter(begin, np.float32(towards)), begin)
     return begin.astype(np.float64)
-
-
-def _runs(subject: Ints, place: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return the order of places, where in it the rows of each subject with one place begin, and that place.
-
-    A subject's rows lie together, so that a stable order of the places alone keeps them so: by counting, 16 bits at a
-    time.
-    """
-    order = np.argsort(place.astype(np.uint16), kind="stable")
-    if place.max(initial=0) >> 16:
-        order = order[np.argsort(place[order] >> 16, kind="stable")]
-    subject, place = subject[order], place[order]
-    new = np.append(
-        np.ones(min(1, len(order)), dtype=np.bool_), (subject[1:] != subject[:-1]) | (place[1:] != place[:-1])
-    )
-    opens = np.flatnonzero(new)
-    return order, opens, place[opens]
