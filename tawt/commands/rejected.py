@@ -5,11 +5,10 @@ This is the one place that shows cells of rejected records, because it was asked
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tawt.builtin.all import seen_stage
 from tawt.contracts.layers import raw_table
@@ -24,12 +23,14 @@ from tawt.database.connect import (
     wrapped_errors,
 )
 from tawt.errors import FileError, SourceError, StageError
+from tawt.pipeline.gone import known_gone
 from tawt.pipeline.ledger import standing
 from tawt.pipeline.manifest import Manifest, make_again, read_manifest, torn_files
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.quarantine import listed_records
 from tawt.pipeline.reading import reading, tables_now
 from tawt.pipeline.relations import bind_output, raw_folders
+from tawt.pipeline.sql_stage import is_out
 from tawt.pipeline.workspace import Workspace
 from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
@@ -39,9 +40,7 @@ from tawt.sources.graph import Graph
 from tawt.sources.held import held_on
 from tawt.sources.sql_file import parameters_for
 from tawt.sources.stage import Stage
-from tawt.transforms.subject_numbers import numbers_of
 
-_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _DROPPED = pa.schema([("file", pa.string()), ("record", pa.int64()), ("reason", pa.string())])
 
 
@@ -172,19 +171,19 @@ def _as_read(opened: Workspace, graph: Graph, name: str, manifest: Manifest) -> 
 
 
 def _with_cells(opened: Workspace, graph: Graph, stage: Stage, manifest: Manifest | None, places: pa.Table) -> pa.Table:
-    """Add the raw cells to the places of records."""
+    """Add the raw cells to the places of records, less those of subjects who opted out, whom the raw files name yet."""
     driving = stage.inputs[0]
-    source = driving if raw_table(driving) is not None else graph.stages[driving].inputs[0]
-    read = manifest if driving == source else read_manifest(opened, driving)
+    staged = stage if raw_table(driving) is not None else graph.stages[driving]
+    read = manifest if staged is stage else read_manifest(opened, driving)
     # records of events are those of several raw tables
-    if (name := raw_table(source)) is None or read is None or places["record"].null_count == len(places):
+    if (name := raw_table(staged.inputs[0])) is None or read is None or places["record"].null_count == len(places):
         return places
     table = _as_read(opened, graph, name, read)
     limits = Limits.of()
     with (
         readable([table]) as tables,
         looking(limits, [opened.root, *raw_folders(tables)]) as connection,
-        wrapped_errors(source, limits=limits),
+        wrapped_errors(staged.inputs[0], limits=limits),
     ):
         bind_raw(connection, tables[0])
         connection.register("_places", places)
@@ -194,20 +193,27 @@ def _with_cells(opened: Workspace, graph: Graph, stage: Stage, manifest: Manifes
         rows = interruptible(
             connection, lambda: connection.sql(f"{text} on r._row = p.record order by {order}").to_arrow_table()
         )
-        return _of_others(rows, table, opened)
+    if opened.opted_out is None:
+        return rows
+    others = pc.is_in(rows["record"], _of_others(opened, graph, staged, table, places))
+    return rows.filter(pc.or_(others, pc.is_null(rows["record"])))  # a line that is no record names nobody
 
 
-def _of_others(rows: pa.Table, table: RawTable, opened: Workspace) -> pa.Table:
-    """Return raw records less those of subjects who opted out, whom the raw files name yet."""
-    who, key = opened.opted_out, opened.local.subject_key
-    kept = np.ones(len(rows), dtype=np.bool_)
-    for column in table.contract.columns if who is not None else ():
-        if getattr(column, "plain", column.name) == "subject_id":
-            assert who is not None
-            cells = [str(cell or "").strip() for cell in rows[column.name].to_pylist()]
-            if column.type == "subject":
-                numbers = numbers_of(bytes.fromhex(key or ""), cells)
-            else:
-                numbers = np.array([int(cell) if _WHOLE.fullmatch(cell) else 0 for cell in cells], dtype=np.int64)
-            kept &= ~who.among(numbers)
-    return rows.filter(pa.array(kept))
+def _of_others(opened: Workspace, graph: Graph, staged: Stage, table: RawTable, places: pa.Table) -> pa.Array:
+    """Return the records of some whose subject has not opted out, as staging reads it."""
+    limits, who = Limits.of(), opened.opted_out
+    assert who is not None and staged.sql is not None
+    parameters = parameters_for(staged.sql, opened.pipeline.values)
+    with (
+        reading(opened, staged, [table], limits) as connection,
+        wrapped_errors(staged.name, workspace=opened.root, limits=limits),
+    ):
+        gone = known_gone(staged, graph, who)
+        if gone is not None:
+            connection.register("_gone", pa.table({"mark": gone.marks}))
+        asked = is_out(staged, who, gone)
+        connection.register("_places", places)
+        text = f"select _row from ({held_on(connection, staged, parameters)}) where not ({asked or 'false'})"
+        text = f"select distinct _row from ({text}) where _row in (select record from _places)"
+        rows = interruptible(connection, lambda: connection.sql(text, params=parameters).to_arrow_table())
+    return rows["_row"].combine_chunks()

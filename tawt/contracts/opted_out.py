@@ -8,7 +8,7 @@ read the raw files, which name everybody anyway; a copy of a workspace without t
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -41,6 +41,8 @@ class Marks(Section):
     """Hash of the key, which tells another key from the right one."""
     marks: tuple[Hash, ...] = ()
     """Of the subjects, sorted: in no order of theirs."""
+    theirs: tuple[Hash, ...] = ()
+    """Of what tells records of theirs in tables that name no subject, as the numbers of their stays."""
     runs: dict[str, str] = {}
     """Runs that learned from any of them -> how, as it was found when they were forgotten."""
 
@@ -51,6 +53,8 @@ class OptedOut:
 
     key: str
     marks: frozenset[str]
+    theirs: frozenset[str] = frozenset()
+    """As in `Marks`."""
     runs: Mapping[str, str] = field(default_factory=dict)
     """As in `Marks`."""
 
@@ -71,6 +75,11 @@ class OptedOut:
         """Return the SQL that asks the same of a column of numbers."""
         listed = ", ".join(f"'{mark}'" for mark in sorted(self.marks))
         return f"coalesce(sha256('{self.key}' || {column}::varchar) in ({listed}), false)"
+
+    def sql_of(self, column: str) -> str:
+        """Return the SQL of the mark of what stands in a column by which other tables tell whose a record is."""
+        named, name = column.replace("'", "''"), column.replace('"', '""')
+        return f"sha256('{self.key}{named}=' || \"{name}\"::varchar)"
 
     def joined_by(self, numbers: Iterable[int]) -> OptedOut:
         """Return them with more subjects."""
@@ -99,14 +108,25 @@ def read_opted_out(root: Path, key_of: Callable[[], str | None]) -> OptedOut | N
     if key is None or _known(key) != record.key:
         what = "holds marks of those who opted out, and local.json not the key of these, expected both"
         raise FileError(str(path), what, _AGAIN)
-    return OptedOut(key, frozenset(record.marks), record.runs)
+    return OptedOut(key, frozenset(record.marks), frozenset(record.theirs), record.runs)
 
 
 def write_opted_out(root: Path, who: OptedOut) -> None:
     """Write down who opted out; the key is written elsewhere, before."""
-    record = Marks(key=_known(who.key), marks=tuple(sorted(who.marks)), runs=dict(who.runs))
+    record = Marks(
+        key=_known(who.key), marks=tuple(sorted(who.marks)), theirs=tuple(sorted(who.theirs)), runs=dict(who.runs)
+    )
     with whole(root / OPTED_OUT, private=True) as aside:
         aside.write_text(sealed(record.model_dump(mode="json")))
+
+
+def remember(root: Path, who: OptedOut, theirs: Collection[str]) -> OptedOut:
+    """Write down what else tells records of theirs; return them with all that is known of it by now."""
+    before = read_opted_out(root, lambda: who.key) or who
+    after = replace(before, theirs=before.theirs | {*theirs})
+    if after != before:
+        write_opted_out(root, after)
+    return after
 
 
 def _known(key: str) -> str:

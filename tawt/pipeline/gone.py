@@ -1,5 +1,5 @@
-"""Whose the records of a raw table are that names no subject: told by what it shares with one that does, as the stay
-that a result is of; so that they are left out where their subject opted out.
+"""Records of those who opted out in raw tables that name no subject: what stands there of theirs is asked of the tables
+that do, and remembered, so that they are known when these name them no more.
 """
 
 from __future__ import annotations
@@ -8,55 +8,48 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 
+import duckdb
 import pyarrow as pa
 
-from tawt.contracts.opted_out import NOBODY
-from tawt.database.connect import bounded_memory, identifier, interruptible, wrapped_errors
+from tawt.contracts.opted_out import NOBODY, OptedOut, remember
+from tawt.database.connect import bounded_memory, identifier, interruptible, parquet_files, wrapped_errors
 from tawt.files import ASIDE
-from tawt.pipeline.manifest import Manifest
-from tawt.pipeline.plan import Plan
+from tawt.pipeline.manifest import Manifest, read_manifest
+from tawt.pipeline.plan import Plan, input_of
 from tawt.pipeline.relations import connected
+from tawt.pipeline.workspace import Workspace
 from tawt.raw.copies import readable
 from tawt.raw.views import bind_raw
 from tawt.sources.graph import Graph
 from tawt.sources.held import held_on
-from tawt.sources.stage import Bound, Stage
+from tawt.sources.owners import owners_of
+from tawt.sources.stage import Bound, Gone, Stage
 
 
-def owners_of(stage: Stage, graph: Graph) -> list[tuple[str, str]]:
-    """Return what says whose the records of a staged table are that names no subject: stages with a subject, each with
-    the column that both have.
-
-    That is a stage whose rows are told by one of its columns, and tables that it is made of.
-    """
-    names, found = stage.contract.names, []
-    if "subject_id" in names:
-        return []
-    for one in graph.stages.values():
-        grain = one.contract.grain
-        if one.layer.name in ("links", "staging") and len(grain) == 1 and grain[0] in names:
-            behind = [graph.stages[name] for name in one.inputs if name in graph.stages]
-            both = {"subject_id", grain[0]}
-            found += [(each.name, grain[0]) for each in (one, *behind) if both <= {*each.contract.names}]
-    return found
+def known_gone(stage: Stage, graph: Graph, who: OptedOut) -> Gone | None:
+    """Return what tells records of theirs in a staged table that names no subject, by what is remembered."""
+    columns = tuple(dict.fromkeys(column for _, column in owners_of(stage, graph)))
+    return Gone(columns, pa.array(sorted(who.theirs), pa.string())) if columns else None
 
 
 def without_gone(plan: Plan, bound: Bound, there: Mapping[str, Manifest]) -> Bound:
     """Return a stage about to run that knows which records are of those who opted out, where their own table does not
-    say: the raw table of their subjects is asked."""
-    if bound.settings.opted_out is None or not bound.stage.layer.row_wise:
+    say: the raw tables of their subjects are asked."""
+    who = bound.settings.opted_out
+    if who is None or not bound.stage.layer.row_wise:
         return bound
+    found: set[str] = set()
     for name, column in owners_of(bound.stage, plan.graph):
         stage = plan.graph.stages[name]
         if stage.layer.row_wise and all(table in plan.raw for table in stage.raw_tables):
-            return replace(bound, gone=(column, _values(plan.bound(stage, there), column)))
-    return bound
+            found |= _in_raw(plan.bound(stage, there), who, column)
+    who = remember(plan.root, who, found)
+    return replace(bound, gone=known_gone(bound.stage, plan.graph, who))
 
 
-def _values(subjects: Bound, column: str) -> pa.Array:
-    """Return what stands in a column of raw records of those who opted out."""
-    name, who, numbers = subjects.stage.name, subjects.settings.opted_out, subjects.stage.numbers
-    assert who is not None
+def _in_raw(subjects: Bound, who: OptedOut, column: str) -> set[str]:
+    """Return marks of what stands in a column of raw records of those who opted out."""
+    name, numbers = subjects.stage.name, subjects.stage.numbers
     with (
         readable(list(subjects.raw.values()), subjects.root / ASIDE / f"{name}-raw") as tables,
         closing(connected(subjects)) as connection,
@@ -67,6 +60,27 @@ def _values(subjects: Bound, column: str) -> pa.Array:
             bind_raw(connection, table, numbers=numbers, some_out=True)
         select = held_on(connection, subjects.stage, subjects.parameters)
         is_out = f"subject_id = {NOBODY}" if numbers else who.sql("subject_id")
-        text = f"select distinct {identifier(column)} as value from ({select}) where {is_out} and value is not null"
-        asked = connection.sql(text, params=subjects.parameters)
-        return interruptible(connection, asked.to_arrow_table)["value"].combine_chunks()
+        text = f"select {identifier(column)} from ({select}) where {is_out}"
+        return _marks(connection, text, who, column, subjects.parameters)
+
+
+def in_staging(
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, graph: Graph, who: OptedOut
+) -> set[str]:  # fmt: skip
+    """Return marks of what stands in staged tables and links of theirs, by which other tables tell them."""
+    found: set[str] = set()
+    pairs = {pair for stage in graph.stages.values() for pair in owners_of(stage, graph)}
+    for name, column in sorted(pairs):
+        if (made := read_manifest(workspace, name)) is not None:
+            files = parquet_files(input_of(workspace.root, made).rows)
+            text = f"select {identifier(column)} from {files} where {who.sql('subject_id')}"
+            found |= _marks(connection, text, who, column, {})
+    return found
+
+
+def _marks(
+    connection: duckdb.DuckDBPyConnection, text: str, who: OptedOut, column: str, parameters: Mapping[str, object]
+) -> set[str]:  # fmt: skip
+    asked = f"select distinct {who.sql_of(column)} as mark from ({text}) where {identifier(column)} is not null"
+    rows = interruptible(connection, lambda: connection.sql(asked, params=dict(parameters)).to_arrow_table())
+    return {*rows["mark"].to_pylist()}

@@ -20,6 +20,7 @@ from tawt.pipeline.touched import raw_changed
 from tawt.pipeline.workspace import LEDGER, Workspace
 from tawt.shell import command
 from tawt.sources.graph import Graph
+from tawt.sources.owners import asked_of
 from tawt.sources.stage import Stage
 
 SCHEMA = pa.schema(
@@ -94,6 +95,9 @@ def stand(graph: Graph, workspace: Workspace, there: Mapping[str, Manifest], now
         return own_reasons(manifest, now, keys_of(stages[name], source) if graph.fault is None else None)
 
     inputs = {name: stage.inputs for name, stage in stages.items()}
+    if workspace.opted_out is not None:
+        asked = {name: [f"raw.{table}" for table in asked_of(stage, graph)] for name, stage in stages.items()}
+        inputs = {name: (*stage.inputs, *asked[name]) for name, stage in stages.items()}
     stale = reasons(manifests, inputs, own, raw_changed(workspace))
     return [Standing(stage, manifests[name], stale.get(name, ())) for name, stage in stages.items()]
 

@@ -52,7 +52,7 @@ def pieces_of(bound: Bound) -> list[Piece]:
     if not _by_record(bound) or (isinstance(driving, RawTable) and driving.members is not None):
         return []
     if isinstance(driving, RawTable):
-        gone = sorted(map(str, bound.gone[1].to_pylist())) if bound.gone is not None else []
+        gone = bound.gone.marks.to_pylist() if bound.gone is not None else []
         found = []
         for i, files in enumerate(_together(driving.files)):
             table = replace(driving, files=files)

@@ -26,6 +26,7 @@ from tawt.raw.find import RawTable, find_raw_tables, seen_files
 from tawt.raw.seen import TableSeen
 from tawt.shell import command
 from tawt.sources.graph import Graph
+from tawt.sources.owners import asked_of
 from tawt.sources.sql_file import parameters_for
 from tawt.sources.stage import Bound, Input, Settings, Stage
 
@@ -220,6 +221,8 @@ def _step(plan: Plan, stage: Stage, to_be_made: Collection[str], force: bool) ->
                 stage.name, f"needs {name}, which is not there, expected it to be finished",
                 command("run", f"+{stage.name}", workspace=plan.root),
             )  # fmt: skip
+    asked = asked_of(stage, plan.graph) if plan.settings.opted_out is not None else ()
+    inputs |= {f"raw.{table}": plan.raw[table].identity for table in asked if table in plan.raw}
     components = components_of(stage, plan.settings.pipeline.source, plan.now, inputs)
     manifest = plan.there.get(stage.name)
     reason = reason_to_run(manifest, components, force)

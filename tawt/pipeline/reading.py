@@ -57,7 +57,7 @@ def reading(
             for one in made.values():
                 bind_output(connection, one)
             for table in tables:
-                bind_raw(connection, table, numbers=stage.numbers)
+                bind_raw(connection, table, numbers=stage.numbers, some_out=opened.opted_out is not None)
         yield connection
 
 

@@ -48,7 +48,7 @@ from tawt.raw.rejects import rejected_lines
 from tawt.raw.views import bind_raw, damaged_file, hold_to_count, unread_file
 from tawt.readers import parquet_schema, read_parquet
 from tawt.sources.held import held_on
-from tawt.sources.stage import Bound, Input, StageResult, Tick
+from tawt.sources.stage import Bound, Gone, Input, Stage, StageResult, Tick
 from tawt.transforms.subject_hash import SAMPLE_SALT, SHARD_SALT
 
 
@@ -159,7 +159,7 @@ def _select(
             given = [bind_raw(connection, table, parallel, bound.stage.numbers, some_out) for table in tables]
             readers += [reader for reader in given if reader is not None]
             if bound.gone is not None:
-                connection.register("_gone", pa.table({"value": bound.gone[1]}))
+                connection.register("_gone", pa.table({"mark": bound.gone.marks}))
             select = _routed(bound, _held(connection, bound))
 
             def write() -> tuple[list[Path], pa.Table]:
@@ -207,7 +207,7 @@ def _routed(bound: Bound, select: str) -> str:
     if layer.row_wise and sampled is not None and "subject_id" in bound.stage.contract.names:
         hashes["_draw"] = f"tawt_hash(subject_id, {SAMPLE_SALT})"
         reasons.append(f"case when _draw > {sampled} then 'drop:{NOT_SAMPLED}' end")
-    if layer.row_wise and opted_out is not None and (asked := _is_out(bound, opted_out)):
+    if layer.row_wise and opted_out is not None and (asked := is_out(bound.stage, opted_out, bound.gone)):
         hashes["_out"] = asked
         reasons.append(f"case when _out then 'drop:{FORGOTTEN}' end")
     reason = f"coalesce({', '.join(reasons)})" if len(reasons) > 1 else "_reason"
@@ -224,11 +224,18 @@ def _routed(bound: Bound, select: str) -> str:
     )
 
 
-def _is_out(bound: Bound, opted_out: OptedOut) -> str:
-    """Return the SQL that asks whether a record is of somebody who opted out; nothing where no record tells."""
-    if "subject_id" in bound.stage.contract.names:
-        return f"subject_id = {NOBODY}" if bound.stage.numbers else opted_out.sql("subject_id")
-    return f"coalesce({identifier(bound.gone[0])} in (from _gone), false)" if bound.gone is not None else ""
+def is_out(stage: Stage, opted_out: OptedOut, gone: Gone | None = None) -> str:
+    """Return the SQL that asks whether a record is of somebody who opted out; nothing where no record tells.
+
+    Args:
+        stage: Of a raw table.
+        opted_out: Who.
+        gone: As in `Bound`.
+    """
+    if "subject_id" in stage.contract.names:
+        return f"subject_id = {NOBODY}" if stage.numbers else opted_out.sql("subject_id")
+    columns = gone.columns if gone is not None else ()
+    return " or ".join(f"coalesce({opted_out.sql_of(one)} in (from _gone), false)" for one in columns)
 
 
 def _held(connection: duckdb.DuckDBPyConnection, bound: Bound) -> str:

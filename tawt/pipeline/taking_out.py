@@ -17,21 +17,23 @@ import pyarrow.parquet as pq
 
 from tawt.contracts.account import Account, Route
 from tawt.contracts.layers import raw_table
-from tawt.contracts.opted_out import NOBODY, OptedOut
+from tawt.contracts.opted_out import NOBODY, OptedOut, remember
 from tawt.contracts.reasons import FORGOTTEN
 from tawt.contracts.subjects import MAP, with_key
 from tawt.database.connect import Limits, connect, identifier, interruptible, literal, parquet_files, wrapped_errors
 from tawt.files import digest, keep_private, link
 from tawt.pipeline.commit import commit
 from tawt.pipeline.faults import count_faults, held_faults
-from tawt.pipeline.gone import owners_of
+from tawt.pipeline.gone import in_staging, known_gone
 from tawt.pipeline.keys import OPTED_OUT
 from tawt.pipeline.manifest import Manifest, read_manifest
 from tawt.pipeline.plan import input_of
+from tawt.pipeline.sql_stage import is_out
 from tawt.pipeline.subject_map import whole_map
 from tawt.pipeline.workspace import Workspace
 from tawt.readers import parquet_schema
 from tawt.sources.graph import Graph
+from tawt.sources.owners import asked_of, owners_of
 from tawt.sources.stage import Stage
 
 
@@ -52,6 +54,11 @@ def take_out(
     """
     who = workspace.opted_out
     assert who is not None
+    with (
+        closing(connect(limits, [workspace.root], workspace.spill, macros=())) as connection,
+        wrapped_errors("tawt forget", workspace=workspace.root, limits=limits),
+    ):
+        who = remember(workspace.root, who, in_staging(connection, workspace, graph, who))
     staged = [stage for stage in graph.stages.values() if stage.layer.row_wise or stage.serves]
     # what is told by others goes before these
     for stage in sorted(staged, key=lambda stage: (not stage.serves, "subject_id" in stage.contract.names)):
@@ -73,6 +80,10 @@ def take_out(
         for served in (one.name for one in staged if one.serves and one.name in inputs):
             if (made := read_manifest(workspace, served)) is not None:
                 inputs[served] = made.content
+        for owner in (graph.stages[owner] for owner, _ in owners_of(stage, graph)):
+            made = read_manifest(workspace, owner.name) if owner.layer.row_wise else None
+            read = made.components.inputs if made is not None else {}
+            inputs |= {one: read[one] for one in map("raw.{}".format, asked_of(stage, graph)) if one in read}
         components = manifest.components.model_copy(update={"keys": keys, "inputs": inputs})
         update = {"components": components, "fingerprint": digest(components.model_dump())}
         commit(workspace, folder, _quarantine(workspace, manifest), mended.model_copy(update=update))
@@ -105,16 +116,18 @@ def _of_table(
     who: OptedOut, folder: Path,
 ) -> int:  # fmt: skip
     """Write a staged table without them aside; return how many records were theirs."""
-    column, others, files = "subject_id", [], input_of(workspace.root, manifest).rows
-    if column in stage.contract.names:
+    files, n = input_of(workspace.root, manifest).rows, 0
+    named: list[str] = []
+    if "subject_id" in stage.contract.names:
         there = {*parquet_schema(files[0]).names}
-        others = [name for name in _of_ids(graph, stage) if name != column and name in there]
-        gone = _numbers(connection, files, who, [column, *others])
+        others = [name for name in _of_ids(graph, stage) if name != "subject_id" and name in there]
+        gone = _numbers(connection, files, who, ["subject_id", *others])
+        theirs, named = (_is_gone("subject_id"), others) if len(gone) else ("false", [])
+        connection.register("_gone", pa.table({"number": gone}))
     else:
-        column, gone = _shared(connection, workspace, graph, stage, who)
-    connection.register("_gone", pa.table({"value": gone}))
-    n, named = 0, others if len(gone) else []
-    theirs = _is_gone(column) if len(gone) else "false"
+        known = known_gone(stage, graph, who)
+        theirs = is_out(stage, who, known) or "false"
+        connection.register("_gone", pa.table({"mark": known.marks if known is not None else []}))
     hit = " or ".join([theirs, *map(_is_gone, named)])
     nobody = ", ".join(f"if({_is_gone(name)}, {NOBODY}, {identifier(name)}) as {identifier(name)}" for name in named)
     for file in files:
@@ -134,20 +147,6 @@ def _of_table(
 
 def _is_gone(column: str) -> str:
     return f"coalesce({identifier(column)} in (from _gone), false)"
-
-
-def _shared(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, graph: Graph, stage: Stage, who: OptedOut
-) -> tuple[str, pa.Array]:
-    """Return the column that tells whose the records of a table without subjects are, and what stands there of them."""
-    for name, column in owners_of(stage, graph):
-        if (made := read_manifest(workspace, name)) is not None:
-            files = input_of(workspace.root, made).rows
-            connection.register("_gone", pa.table({"number": _numbers(connection, files, who, ["subject_id"])}))
-            of_theirs = f"from {parquet_files(files)} where {_is_gone('subject_id')}"
-            asked = f"select distinct {identifier(column)} as value {of_theirs}"
-            return column, connection.sql(asked).to_arrow_table()["value"].combine_chunks()
-    return "", pa.array([], pa.int64())
 
 
 def _numbers(

@@ -86,6 +86,15 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Gone:
+    """What tells records of those who opted out, where these do not name their subject."""
+
+    columns: tuple[str, ...]
+    marks: pa.Array
+    """Of what stands there in records of theirs, as `OptedOut.sql_of` gives them."""
+
+
+@dataclass(frozen=True)
 class Bound:
     """A stage with all that it reads and may use: nothing else of a workspace is its business."""
 
@@ -105,8 +114,8 @@ class Bound:
     """Hash of all that it hangs on but what it reads."""
     before: Mapping[Path, str] = field(default_factory=dict)
     """Files that it gave the last time -> what they hold: what is made of the same as then is taken from there."""
-    gone: tuple[str, pa.Array] | None = None
-    """Of a raw table that names no subject, a column, and what stands there in records of those who opted out."""
+    gone: Gone | None = None
+    """Of a raw table that names no subject, what tells records of those who opted out."""
     share: Share | None = None
     """What alone is to be made of it; None = the whole."""
 

@@ -216,6 +216,49 @@ def test_records_that_name_no_subject_are_told_by_what_they_share_with_one(stays
         assert force is None or [finding for finding in tawt.check(work) if not finding.ok] == []
 
 
+def test_what_tells_their_records_is_known_when_the_tables_of_subjects_name_them_no_more(
+    stays: Path, tmp_path: Path
+) -> None:
+    """A stay that is told to be hers takes the readings of it out, though these are as they were; they stay out when the
+    hospital takes her out of its table of persons and adds readings, and nothing that is kept tells which stays they were."""
+    work, pipeline = tmp_path / "w", str(tmp_path / "project" / "pipelines" / "stays.yaml")
+    tawt.ingest(stays, pipeline, work, **QUICK)
+    tawt.forget("anna-1", workspace=work, **QUICK)
+    with (stays / "persons.csv").open("a") as file:
+        file.write("anna-1,9\n")
+    tawt.ingest(stays, pipeline, work, dry_run=True, **QUICK)
+    tawt.ingest(stays, pipeline, work, **QUICK)
+    assert telling(work, ["anna-1", "alpha", "beta", "nobody"]) == []
+    (stays / "persons.csv").write_text("person,stay\nbert-2,3\ncleo-3,4\n")
+    with (stays / "readings.csv").open("a") as file:
+        file.write("3,7.5,zeta\n")
+    tawt.ingest(stays, pipeline, work, **QUICK)
+    assert telling(work, ["anna-1", "alpha", "beta", "nobody"]) == []
+    assert telling(work, ["gamma", "zeta"]) == ["staging/readings/part-00000-0.parquet"]
+    assert [finding for finding in tawt.check(work) if not finding.ok] == []
+    theirs = json.loads((work / OPTED_OUT).read_text())["theirs"]
+    assert len(theirs) == 3 and not {*theirs} & {hashlib.sha256(stay).hexdigest() for stay in (b"1", b"2", b"9")}
+
+
+def test_no_record_is_shown_of_which_another_table_tells_that_it_is_theirs(stays: Path, tmp_path: Path) -> None:
+    """A reading names a stay alone: one that was quarantined or dropped is read again from the raw files of others only."""
+    work, project = tmp_path / "w", tmp_path / "project"
+    contract = json.loads(STAYS["schemas/stays/staging/readings.json"])
+    why = (
+        "case when note = 'delta' then 'quarantine:note:bad' when note = 'beta' then 'drop:skipped' "
+        "when note = 'alpha' then 'quarantine:note:bad' end as _reason, _row from raw.readings"
+    )
+    select = STAYS["sql/stays/staging/readings.sql"].replace("_row from raw.readings", why)
+    given = {**contract, "reasons": ["bad", "skipped"]}
+    write(project, {"sql/stays/staging/readings.sql": select, "schemas/stays/staging/readings.json": json.dumps(given)})
+    tawt.ingest(stays, str(project / "pipelines" / "stays.yaml"), work, **QUICK)
+    assert tawt.quarantined("staging.readings", work)["stay"].to_pylist() == ["1", "4", "1"]
+    assert tawt.dropped("staging.readings", work)["stay"].to_pylist() == ["2"]
+    tawt.forget("anna-1", workspace=work, **QUICK)
+    assert tawt.quarantined("staging.readings", work)["stay"].to_pylist() == ["4"]
+    assert tawt.dropped("staging.readings", work)["stay"].to_pylist() == []
+
+
 def test_no_record_of_theirs_is_read_from_the_raw_files_to_be_shown(own_workspace: Path) -> None:
     """Quarantined records are read again where somebody asks: those of others alone."""
     shown = tawt.quarantined("staging.labevents", own_workspace, limit=1000)
