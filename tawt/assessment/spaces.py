@@ -13,7 +13,7 @@ from tawt.arrays import Floats
 from tawt.batching.host import HostBatch
 from tawt.batching.loader import PackedLoader
 from tawt.chance import Salt, draw
-from tawt.config.next_event import NEXT
+from tawt.config.next_event import DRAWN
 from tawt.dataset.reader import Split
 from tawt.dataset.records import Cohort, Records
 from tawt.dataset.shard import Columns, Mapped
@@ -120,7 +120,7 @@ def _cost(decoder: LoadedDecoder, host: HostBatch) -> float:
     )  # fmt: skip
     tokens = encoder.closed(*encoder.opened(host.tensors())).tokens
     tables = encoder.embedding.data_type.weight, encoder.embedding.value.category_rows
-    sums = next_event.loss_sums(decoder.heads, tables, tokens, targets, NEXT)
+    sums = next_event.loss_sums(decoder.heads, tables, tokens, targets, DRAWN)
     return float(torch.stack([*sums.values()]).double().sum())
 
 

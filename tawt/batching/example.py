@@ -136,6 +136,12 @@ class NextTargets:
     """`(c,)`, rows of `before` whose triplet has a category."""
     category_is: Tensor
     """`(c,)`, its place within the data_type's own, 0 = OTHER."""
+    later_at: Tensor
+    """`(l,)`, tokens of which it is asked when each of some data_types comes next."""
+    later_hours: Tensor
+    """`(l, q)` float32, see `tawt.models.decoder.later.later_cost`."""
+    later_came: Tensor
+    """`(l, q)` bool, see the same."""
     n_categories: int = field(metadata=SIZE)
     """See `MaskedTargets`."""
 

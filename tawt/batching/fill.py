@@ -46,6 +46,7 @@ _NEXT = {
     "gaps": ("gap_at", "gap_is", "gap_begins", "gap_ends", "gap_marks"),
     "numbers": ("number_at", "number_low", "number_high"),
     "named": ("category_at", "category_is"),
+    "later": ("later_at", "later_hours", "later_came"),
 }  # fmt: skip
 """Lists of the next event, and the columns of each."""
 

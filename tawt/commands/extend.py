@@ -226,7 +226,8 @@ def _config(saved: Saved, new: Vocabulary) -> PretrainConfig:
     n_numbers = int((new.n_bins > 0).sum() - (old.n_bins > 0).sum())
     n_types = max(objective.forecast.n_types, len(forecast_types(old, objective.forecast.n_types)) + n_numbers)
     forecast = objective.forecast.model_copy(update={"n_types": n_types})
-    following = objective.next.model_copy(update={"n_due": min(objective.next.n_due, len(old))})
+    told = {name: min(getattr(objective.next, name), len(old)) for name in ("n_due", "n_later")}
+    following = objective.next.model_copy(update=told)
     objective = objective.model_copy(update={"forecast": forecast, "next": following})
     return config.model_copy(update={"model": model, "objective": objective})
 

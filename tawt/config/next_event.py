@@ -6,8 +6,10 @@ from pydantic import Field
 
 from tawt.config.base import Section
 
-NEXT = ("step", "gap", "next_type", "next_status", "next_number", "next_category")
-"""Parts of the next event, in the order in which they are drawn."""
+DRAWN = ("step", "gap", "next_type", "next_status", "next_number", "next_category")
+"""Parts of the next event, in the order in which they are drawn: their likelihoods make that of a record."""
+NEXT = (*DRAWN, "later")
+"""These, and what is asked beside."""
 
 
 MOST_WHOLE = 168
@@ -35,6 +37,11 @@ class NextConfig(Section):
     """Weight of the log likelihood of a number's quantile rank, of a mixture of truncated logistics."""
     category_weight: float = Field(1.0, ge=0, le=1e6)
     """Weight of the cross-entropy of the category."""
+    later_weight: float = Field(0.0, ge=0, le=1e6)
+    """Weight of when each of some data_types comes next, nats of all of them behind one event in four: what is told
+    early and matters late is kept in mind so. Nothing is drawn from it."""
+    n_later: int = Field(64, ge=1, le=4096)
+    """These data_types, so many: the most frequent of those that are rarer than events typically are."""
     n_gaps: int = Field(16, ge=1, le=256)
     """Log-normals in the mixture of gaps."""
     n_hours: int = Field(0, ge=0, le=MOST_WHOLE)
@@ -58,6 +65,6 @@ class NextConfig(Section):
     @property
     def parts(self) -> dict[str, float]:
         """Weights of the parts that are on."""
-        own = "step", "gap", "type", "status", "number", "category"
+        own = "step", "gap", "type", "status", "number", "category", "later"
         each = {part: self.weight * getattr(self, f"{name}_weight") for part, name in zip(NEXT, own, strict=True)}
         return {part: weight for part, weight in each.items() if weight > 0}

@@ -123,9 +123,7 @@ def count_baselines(
         mean=mean,
         forecast_mean=forecast_mean,
         presence=_presence(sample if config.forecast.weight else (), vocabulary, config.forecast),
-        next=count_next(shards, people(), sample, vocabulary, shares, config.next.n_due)
-        if config.next.weight
-        else None,
+        next=count_next(shards, people(), sample, vocabulary, shares, config.next) if config.next.weight else None,
     )
 
 

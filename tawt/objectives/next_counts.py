@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tawt.batching.host import HostBatch
-from tawt.config.next_event import MOST_DAYS, MOST_WHOLE
+from tawt.config.next_event import MOST_DAYS, MOST_WHOLE, NextConfig
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF
@@ -22,6 +22,7 @@ from tawt.models.decoder.gaps import HOURS, whole
 from tawt.models.decoder.heads import GAPS, Counted, Step
 from tawt.models.decoder.places import KNOTS
 from tawt.models.time_encoding import MINUTES
+from tawt.objectives.later import count_rates, later_truths, rarer_types
 from tawt.objectives.next_event import make_targets
 
 MOST_NUMBERS = 1 << 22
@@ -36,7 +37,7 @@ def count_next(
     sample: Iterable[HostBatch],
     vocabulary: Vocabulary,
     shares: tuple[Tensor, Tensor, Tensor],
-    n_due: int,
+    how: NextConfig,
 ) -> Counted:
     """Count what the heads start at.
 
@@ -46,13 +47,15 @@ def count_next(
         sample: The first batches of training, simultaneous triplets in the order of their data_types.
         vocabulary: Of the dataset.
         shares: Log shares of data_types, statuses and categories, see `Baselines`.
-        n_due: See `NextConfig`.
+        how: How many data_types are told and asked of.
     """
     knots = torch.from_numpy(_knots(shards, people, vocabulary))
     none = torch.zeros(0, dtype=torch.int64)
     steps, logs, apart = np.ones((2, len(Step))), [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
     hours, days = np.ones(MOST_WHOLE), np.ones(MOST_DAYS)
+    later, truths = rarer_types(shares[0], how.n_later if how.later_weight else 0), []
     for batch in sample:
+        truths.append(later_truths(batch, later))
         targets = make_targets(batch, vocabulary, knots, none, by_clock=False)
         at = targets.step_timed.numpy().astype(np.int64) * len(Step) + targets.step_is.numpy()
         steps += np.bincount(at, minlength=steps.size).reshape(steps.shape)
@@ -82,7 +85,9 @@ def count_next(
         log_type=shares[0],
         log_status=shares[1],
         log_category=shares[2],
-        told_types=shares[0].topk(min(n_due, len(vocabulary))).indices.sort().values,
+        later_types=later,
+        later=count_rates(truths),
+        told_types=shares[0].topk(min(how.n_due, len(vocabulary))).indices.sort().values,
     )
 
 

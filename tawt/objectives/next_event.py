@@ -20,10 +20,12 @@ from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.due import NEVER, last_times
 from tawt.models.decoder.gaps import US_PER_MINUTE
 from tawt.models.decoder.heads import Counted, NextHeads, Step
+from tawt.models.decoder.later import later_cost
 from tawt.models.decoder.mixtures import gap_log_chance, rank_log_density
 from tawt.models.decoder.places import ranks
 from tawt.models.decoder.schedule import Schedule
 from tawt.models.time_encoding import MINUTES
+from tawt.objectives.later import later_truths
 from tawt.objectives.losses import cross_entropy, ragged_cross_entropy
 
 RANK_WIDTH = 2 * math.sqrt(3)
@@ -40,6 +42,7 @@ def make_targets(
     *,
     by_clock: bool,
     quiet_hours: float = 0.0,
+    later_types: Tensor | None = None,
 ) -> NextTargets:
     """Say what follows each token.
 
@@ -52,6 +55,7 @@ def make_targets(
         told_types: `(r,)`, see `Counted`.
         by_clock: Whether gaps are told by the clock, for which marks are made.
         quiet_hours: See `NextConfig`.
+        later_types: `(q,)`, see `Counted`; None = nothing is asked of what comes later.
     """
     assert batch.begins is not None and batch.ends is not None
     n = batch.n_tokens
@@ -60,6 +64,7 @@ def make_targets(
     opens_late = np.zeros(n + 1, dtype=np.bool_)
     opens_late[first[~batch.begins & (first < batch.bounds[1:])]] = True
     at = np.flatnonzero(~opens_late[:-1])
+    none = torch.zeros(0, dtype=torch.int64)
     before = place + document  # the token of each triplet has the [CLS] tokens of its own document and those before
     since = np.zeros(n, dtype=np.int64)
     since[1:] = batch.time[1:] - batch.time[:-1]
@@ -95,6 +100,7 @@ def make_targets(
     final = batch.bounds[1:][ended] - 1
     now = np.concatenate([np.where(timed, batch.time - since, 0)[at], np.where(has_timed[ended], batch.time[final], 0)])
     reached = np.concatenate([np.where(timed, kinds[place - 1], 0)[at], np.where(has_timed[ended], kinds[final], 0)])
+    asked, until, comes = later_truths(batch, none if later_types is None else later_types)
     low, high = ranks(knots, torch.from_numpy(kind[number]), torch.from_numpy(batch.value[at[number]]))
     arrays: dict[str, NDArray[Any]] = {
         "step_at": np.concatenate([before[at], end_token]),
@@ -108,6 +114,7 @@ def make_targets(
         "type_ages": _hours(batch.time[at], came[at]), "status_is": status,
         "last": np.where(last >= 0, last + document + 1, 0)[at], "age_hours": age[at],
         "gap_at": later, "gap_is": gap[at[later]],
+        "later_at": asked + document[asked] + 1, "later_hours": until, "later_came": comes,
         "number_at": number, "category_at": named, "category_is": own[named],
     }  # fmt: skip
     tensors: dict[str, Any] = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in arrays.items()}
@@ -191,6 +198,10 @@ def loss_sums(
         own = known[t.category_at]
         logits = heads.what.categories(take(t.category_at, typed), own, category_rows, t.n_categories)
         sums["next_category"] = ragged_cross_entropy(*logits, t.category_is)
+    if "later" in parts:
+        assert heads.later is not None
+        told = heads.later(take(t.later_at), table.index_select(0, heads.later_types))
+        sums["later"] = later_cost(told, t.later_hours, t.later_came)
     return sums
 
 
@@ -212,7 +223,7 @@ def counts(targets: NextTargets) -> dict[str, int]:
     """Return the number of positions of each part."""
     lists = targets.step_is, targets.gap_is, targets.type_is, targets.status_is, targets.number_low, targets.category_is
     names = "step", "gap", "next_type", "next_status", "next_number", "next_category"
-    return {name: len(x) for name, x in zip(names, lists, strict=True)}
+    return {name: len(x) for name, x in zip(names, lists, strict=True)} | {"later": len(targets.later_at)}
 
 
 def baseline_sums(counted: Counted, targets: NextTargets, vocabulary: Vocabulary) -> dict[str, float]:
@@ -228,5 +239,6 @@ def baseline_sums(counted: Counted, targets: NextTargets, vocabulary: Vocabulary
         "next_status": -counted.log_status[t.type_is, t.status_is].sum(),
         "next_number": torch.tensor(math.log(RANK_WIDTH) * len(t.number_low)),
         "next_category": -counted.log_category[offset[t.type_is[t.category_at]] + t.category_is].sum(),
+        "later": later_cost(counted.later.expand(len(t.later_at), -1, -1), t.later_hours, t.later_came),
     }
     return {part: total.item() for part, total in sums.items()}

@@ -81,5 +81,7 @@ def _tokens_of(targets: NextTargets, part: str) -> Tensor:
     """Return the tokens from which a part of the next event is predicted."""
     if part == "step":
         return targets.step_at
+    if part == "later":
+        return targets.later_at
     rows = {"gap": targets.gap_at, "next_number": targets.number_at, "next_category": targets.category_at}
     return targets.before[rows[part]] if part in rows else targets.before

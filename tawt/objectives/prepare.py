@@ -111,6 +111,7 @@ class Preparer:
                 batch, vocabulary, counted.knots, counted.told_types, by_clock=objective.next.n_hours > 0,
                 # what tells how well it does is the likelihood
                 quiet_hours=objective.next.quiet_hours if self.training else 0.0,
+                later_types=counted.later_types if objective.next.later_weight else None,
             )  # fmt: skip
             counts |= next_event.counts(following)
             baseline |= next_event.baseline_sums(counted, following, vocabulary)

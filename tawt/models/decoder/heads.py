@@ -15,6 +15,7 @@ from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.due import Due
 from tawt.models.decoder.gaps import HOURS, GapOutputs
+from tawt.models.decoder.later import Later
 from tawt.models.decoder.mixtures import NARROW_GAP, NARROW_RANK
 from tawt.models.decoder.places import KNOTS, ranks, values
 from tawt.models.decoder.schedule import N_MARKS
@@ -67,6 +68,10 @@ class Counted:
     """`(n_category_rows,)`."""
     told_types: Tensor
     """`(r,)`, data_types of which it is told how long ago each came last, ascending."""
+    later_types: Tensor
+    """`(q,)`, data_types of which it is asked when each comes next, ascending."""
+    later: Tensor
+    """`(q, spans)`, log rates of each span, see `tawt.models.decoder.later`."""
 
 
 class NextHeads(nn.Module):
@@ -107,6 +112,8 @@ class NextHeads(nn.Module):
         self.to_number = nn.Linear(d_model, 2 * d_model)
         self.number = zeroed(nn.Linear(2 * d_model, 3 * how.n_numbers, bias=False))
         self.number_bias = nn.Embedding(v, 3 * how.n_numbers)
+        n_later = min(how.n_later, v) if how.later_weight else 0
+        self.later = Later(d_model, n_later) if n_later else None
         # zero at the start: then the decoder is one without a latent
         self.of_latent = zeroed(nn.Linear(width, d_model, bias=False)) if width else None
         nn.init.zeros_(self.gap.weight)
@@ -120,10 +127,12 @@ class NextHeads(nn.Module):
         nn.init.normal_(self.of_step.weight, std=d_model**-0.5)
         # what numbers and gaps are told in, and of which data_types: kept as weights are, but not learned
         self.told_types: Tensor
-        if n_due:
-            self.told_types = nn.Parameter(torch.arange(n_due), requires_grad=False)
-        else:
-            self.register_buffer("told_types", torch.arange(0), persistent=False)
+        self.later_types: Tensor
+        for name, n in (("told_types", n_due), ("later_types", n_later)):
+            if n:
+                self.register_parameter(name, nn.Parameter(torch.arange(n), requires_grad=False))
+            else:
+                self.register_buffer(name, torch.arange(0), persistent=False)
         self.knots = nn.Parameter(torch.zeros(v, KNOTS), requires_grad=False)
         self.resolution = nn.Parameter(torch.ones((), dtype=torch.float64), requires_grad=False)
 
@@ -141,12 +150,20 @@ class NextHeads(nn.Module):
         bins = torch.zeros(len(self.knots), 1)
         self.what.start_at(counted.log_type, counted.log_category, counted.log_status, bins, bins[:, 0])
         self.told_types.copy_(counted.told_types)
+        if self.later is not None:
+            self.later_types.copy_(counted.later_types)
+            self.later.bias.copy_(counted.later)
         self.knots.copy_(counted.knots)
         self.resolution.fill_(counted.resolution)
 
     def kept(self, counted: Counted) -> Counted:
         """Return what was counted, told in what these heads tell: weights of another run may have been put in."""
-        return replace(counted, knots=self.knots.detach().cpu(), told_types=self.told_types.cpu())
+        return replace(
+            counted,
+            knots=self.knots.detach().cpu(),
+            told_types=self.told_types.cpu(),
+            later_types=self.later_types.cpu(),
+        )
 
     def told(self, z: Tensor) -> Tensor:
         """Return what is added to every token of a record, `(d, width)` -> `(d, d_model)`."""

@@ -72,6 +72,8 @@ def a_decoder(vocabulary, attention=("rotary", "decay"), seed=0):
                 knots,
                 *zeros,
                 torch.arange(4, 16),
+                torch.arange(0),
+                torch.zeros(0, 8),
             )
         )
         for parameter in heads.parameters():

@@ -105,7 +105,7 @@ def test_a_decoder_says_of_old_data_types_what_it_said(both):
     old, new, batch = both
     tree = {
         "model": {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16, "causal": True},
-        "objective": {"masked": {"weight": 0}, "next": {"weight": 1, "n_hours": 2, "n_days": 3, "n_due": 64}, "latent": {
+        "objective": {"masked": {"weight": 0}, "next": {"weight": 1, "n_hours": 2, "n_days": 3, "n_due": 64, "later_weight": 0.5}, "latent": {
             "model": {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16}, "trains_encoder": True, "n_queries": 2,
         }}, "batching": {"order": "by_type"},
     }  # fmt: skip

@@ -24,7 +24,7 @@ from tawt.objectives.pretrain_model import build_model
 
 HOUR = 3_600_000_000
 MODEL = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16, "causal": True}
-OBJECTIVE = {"masked": {"weight": 0.0}, "next": {"weight": 1.0, "n_due": 6}}
+OBJECTIVE = {"masked": {"weight": 0.0}, "next": {"weight": 1.0, "n_due": 6, "later_weight": 0.5, "n_later": 8}}
 
 
 @pytest.fixture
