@@ -9,7 +9,7 @@ import typer
 
 from tawt.cli.again import again, follow, foretell
 from tawt.cli.further import tell_found
-from tawt.cli.options import DATA_PANEL, DryRun, Force, Form, Memory, Set, Threads, Workspace
+from tawt.cli.options import DATA_PANEL, DryRun, Force, Form, Memory, Set, SkipRoomCheck, Threads, Workspace
 from tawt.cli.output import Format, counted, next_command, of_train, print_most, print_rows, say
 from tawt.cli.ran import stage_progress, tell_run
 from tawt.cli.trained import threads_sleep_soon
@@ -89,6 +89,7 @@ def ingest(
         bool, typer.Option("--prepare", help="Only read the raw files, for parts of a `tawt run` to go on")
     ] = False,
     dry_run: DryRun = False,
+    skip_room_check: SkipRoomCheck = False,
     form: Form = Format.table,
 ) -> None:
     """Turn raw tables into events: checked, merged, split, sorted, a valid MEDS dataset
@@ -100,7 +101,8 @@ def ingest(
     with stage_progress(dry_run, form) as report:
         result = run_ingest(
             raw_dir, pipeline, workspace, sample=sample, settings=tuple(settings or ()), threads=threads,
-            memory_limit=memory_limit, force=force, prepare=prepare, dry_run=dry_run, report=report,
+            memory_limit=memory_limit, force=force, prepare=prepare, dry_run=dry_run,
+            check_room=not skip_room_check, report=report,
         )  # fmt: skip
     tell_run(result, form)
     if dry_run:
@@ -130,6 +132,7 @@ def build_vocab(
     memory_limit: Memory = None,
     force: Force = False,
     dry_run: DryRun = False,
+    skip_room_check: SkipRoomCheck = False,
     form: Form = Format.table,
 ) -> None:
     """Turn events into a vocabulary, triplets and memory-mapped shards
@@ -147,7 +150,8 @@ def build_vocab(
         which: bool | str = base or True
         result = run_build_vocab(
             workspace, extend=extend and which, freeze=freeze and which, anew=anew, settings=tuple(settings or ()),
-            threads=threads, memory_limit=memory_limit, force=force, dry_run=dry_run, report=report,
+            threads=threads, memory_limit=memory_limit, force=force, dry_run=dry_run, check_room=not skip_room_check,
+            report=report,
         )  # fmt: skip
     tell_run(result, form)
     if dry_run:
@@ -174,6 +178,7 @@ def run(
     ] = None,
     wait: Annotated[str, typer.Option(help="With --part: how long others may give no sign")] = "5m",
     dry_run: DryRun = False,
+    skip_room_check: SkipRoomCheck = False,
     form: Form = Format.table,
 ) -> None:
     """Run single stages again, each with its reason
@@ -192,6 +197,7 @@ def run(
             part=part,
             wait=wait,
             dry_run=dry_run,
+            check_room=not skip_room_check,
             report=report,
         )
     tell_run(result, form)

@@ -19,6 +19,9 @@ Memory = Annotated[
     str | None, typer.Option(help="Memory limit, as 2GB; 60 % of the memory by default", show_default=False)
 ]
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date")]
+SkipRoomCheck = Annotated[
+    bool, typer.Option("--skip-room-check", help="Begin even where the disk has too little room for what is made")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen, and why")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a config key, as key=value", show_default=False)]
 Kind = Annotated[

@@ -224,6 +224,14 @@ def counted(n: int, what: str) -> str:
     return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
+def about(seconds: float) -> str:
+    """Return a time that is an estimate, no finer than it is known."""
+    if seconds < 95:
+        return f"about {max(5, round(seconds / 5) * 5 if seconds < 30 else round(seconds / 10) * 10)} s"
+    minutes = seconds / 60
+    return f"about {minutes:.0f} min" if minutes < 95 else f"about {minutes / 60:.1f} h"
+
+
 def of_train(n_rows: int | None, n_all: int) -> str:
     """Return a part of the rows of train in words; None = those of few people."""
     if n_rows is None:

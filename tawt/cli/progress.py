@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tawt.cli.output import console, say, show_progress
 
-_FIRST, _SILENCE = 10, 60
+FIRST, SILENCE = 10, 60
 """Seconds until the first line, and between two at most, as far as steps come."""
 
 
@@ -53,7 +53,7 @@ def training_progress(resume: str | None = None, anew: bool = False) -> Iterator
         TextColumn("{task.fields[left]}"), console=console, transient=True, disable=not show_progress(),
     )  # fmt: skip
     task: Any = None
-    said = monotonic() - _SILENCE + _FIRST
+    said = monotonic() - SILENCE + FIRST
 
     def report(event: dict[str, Any]) -> None:
         nonlocal task, said
@@ -65,7 +65,7 @@ def training_progress(resume: str | None = None, anew: bool = False) -> Iterator
             if show_progress():
                 task = progress.add_task(line, total=event["max_steps"], left=left) if task is None else task
                 progress.update(task, completed=event["step"], description=line, left=left)
-            elif event["step"] % max(1, event["max_steps"] // 10) == 0 or monotonic() - said > _SILENCE:
+            elif event["step"] % max(1, event["max_steps"] // 10) == 0 or monotonic() - said > SILENCE:
                 said = monotonic()
                 say(f"  step {event['step']}/{event['max_steps']}  {line}  lr {event['lr']:.1e}  {left}")
         elif kind == "validation":

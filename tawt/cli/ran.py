@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from tawt.cli.output import (
     LEAST_FOLDED,
     Format,
+    about,
     console,
     counted,
     fact,
@@ -19,6 +21,7 @@ from tawt.cli.output import (
     show_progress,
     terminal_width,
 )
+from tawt.cli.progress import FIRST, SILENCE
 from tawt.errors import TawtError
 
 if TYPE_CHECKING:
@@ -34,29 +37,34 @@ Accounts = Sequence[tuple[str, "Account"]]
 
 @contextmanager
 def stage_progress(dry_run: bool, form: Format = Format.table) -> Iterator[Report]:
-    """Report stages as they run: a bar on a terminal, plain lines elsewhere.
+    """Report stages as they run, and about how long the rest takes: a bar on a terminal, plain lines elsewhere.
 
     Where an error ends the command, what was dropped and quarantined before it is told first: it may be the cause.
     """
     progress = Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-        TimeElapsedColumn(), console=console, transient=True, disable=not show_progress() or dry_run,
+        TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=console, transient=True,
+        disable=not show_progress() or dry_run,
     )  # fmt: skip
     tasks: dict[str, Any] = {}
     went: list[tuple[str, Account]] = []
-    width = _SHORTEST
+    width, said = _SHORTEST, monotonic() - SILENCE + FIRST
 
     def report(event: dict[str, Any]) -> None:
-        nonlocal width
+        nonlocal width, said
         kind, stage = event["event"], event.get("stage", "")
         if kind == "plan":
             width = max(width, *map(len, event["stages"]), 0)
         elif kind == "note":
             say(f"note: {event['text']}")
         elif kind == "start":
-            tasks[stage] = progress.add_task(stage, total=None)
+            tasks[stage] = progress.add_task(stage, total=None, left="")
         elif kind == "progress":
-            progress.update(tasks[stage], completed=event["done"], total=event["total"])
+            left = f"{about(event['left_s'])} left in all" if event.get("left_s") is not None else ""
+            progress.update(tasks[stage], completed=event["done"], total=event["total"], left=left)
+            if left and not show_progress() and monotonic() - said > SILENCE:
+                said = monotonic()
+                say(f"  {stage:<{width}} {event['done'] / max(1, event['total']):.0%}, {left}")
         elif kind in ("done", "refused"):
             if stage in tasks:
                 progress.remove_task(tasks.pop(stage))

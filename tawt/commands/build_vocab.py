@@ -44,6 +44,7 @@ def build_vocab(
     memory_limit: str | None = None,
     force: bool = False,
     dry_run: bool = False,
+    check_room: bool = True,
     report: Report = lambda event: None,
 ) -> RunResult:
     """Turn events into a vocabulary, triplets and a memory-mapped dataset.
@@ -63,11 +64,13 @@ def build_vocab(
         memory_limit: As `2GB`; 60 % of the memory by default.
         force: Run every stage, even what is up to date.
         dry_run: Only say what would run, and why.
+        check_room: Whether it does not begin where its disk has too little room for what it makes.
         report: Hears what happens.
 
     Raises:
         ConfigError: There is no workspace, an override is wrong or of an earlier stage, or there is nothing to extend.
         DatasetError: What is to be extended cannot be read.
+        RoomError: The disk has too little room.
         SourceError: A stage that reads raw tables was edited, and they are not here.
         StageError: A stage cannot run, or does not balance.
     """
@@ -97,7 +100,9 @@ def build_vocab(
             Asked("build-vocab", tuple(chain(*words)), settings),
             {one.stage.name: one.manifest for one in there},
         )
-        made = make(opened, graph, chosen, limits, forced, dry_run, report, asked, there=looked, now=now)
+        made = make(
+            opened, graph, chosen, limits, forced, dry_run, report, asked, hold=check_room, there=looked, now=now
+        )
         if not dry_run:
             drop_left(root)
         return made

@@ -16,6 +16,7 @@ from tawt.database.connect import Limits
 from tawt.errors import ConfigError, SourceError, TawtError, printable
 from tawt.labels.held import label_judges
 from tawt.labels.language import duration
+from tawt.pipeline.foretold import hold_room
 from tawt.pipeline.holding import hold, hold_together, refuse_foreign, refuse_odd_letters, refuse_overlap
 from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import mend_of, stale_of
@@ -56,6 +57,7 @@ def ingest(
     force: bool = False,
     prepare: bool = False,
     dry_run: bool = False,
+    check_room: bool = True,
     report: Report = lambda event: None,
 ) -> RunResult:
     """Turn raw tables into events: stage, check, merge, split, sort.
@@ -72,6 +74,7 @@ def ingest(
         force: Run every stage, even what is up to date.
         prepare: Only read the raw files and write down what is to be made of them, for parts of a `run`.
         dry_run: Only say what would run, and why; nothing is written, not even the workspace.
+        check_room: Whether it does not begin where its disk has too little room for what it makes.
         report: Hears what happens.
 
     Returns:
@@ -79,6 +82,7 @@ def ingest(
 
     Raises:
         ConfigError: The pipeline, an override or an option is wrong.
+        RoomError: The disk has too little room.
         SourceError: The raw folder or a required table or column is absent, or a file is unreadable.
         StageError: A stage cannot run, or does not balance.
         ContractError: A stage's output is not what its contract promises.
@@ -112,11 +116,14 @@ def ingest(
             report({"event": "note", "text": note})
         if prepare and not dry_run:
             prepared, plan = make_plan(given, graph, INGEST_LAYERS, limits=limits, found=found)
+            hold_room(plan, prepared, refuse=check_room)
             write_records(prepared)
             return foresee(prepared, plan, report)
         asked = Asked("ingest", settings=settings)
         judges = label_judges(given, limits, go_on=True)  # a sample may be too small for one, and events are not of it
-        result = make(given, graph, INGEST_LAYERS, limits, force, dry_run, report, asked, judges, found=found)
+        result = make(
+            given, graph, INGEST_LAYERS, limits, force, dry_run, report, asked, judges, check_room, found=found
+        )
         return replace(result, notes=(*said, *result.notes))
 
 
@@ -169,6 +176,7 @@ def run(
     part: str | None = None,
     wait: str = "5m",
     dry_run: bool = False,
+    check_room: bool = True,
     report: Report = lambda event: None,
 ) -> RunResult:
     """Run single stages again: `X` only it, `X+` and what follows, `+X` and what it needs; a layer names its stages.
@@ -183,10 +191,12 @@ def run(
             end at any time, on any machine that has the workspace and the raw tables under the same paths.
         wait: How long a part waits for others that give no sign.
         dry_run: Only say what would run, and why.
+        check_room: Whether it does not begin where its disk has too little room for what it makes.
         report: Hears what happens.
 
     Raises:
         ConfigError: There is no workspace, the selection names no stage, or an option is wrong.
+        RoomError: The disk has too little room.
         StageError: An input is absent, or a stage cannot run.
     """
     root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
@@ -203,7 +213,8 @@ def run(
             report({"event": "note", "text": note})
         asked = Asked("run", (selection,))
         judges = label_judges(opened, limits)
-        result = make(opened, all_stages(opened), selection, limits, force, dry_run, report, asked, judges, now=now)
+        graph = all_stages(opened)
+        result = make(opened, graph, selection, limits, force, dry_run, report, asked, judges, check_room, now=now)
         return replace(result, notes=(*said, *result.notes), following=_following(result, selection, report))
 
 

@@ -22,7 +22,7 @@ from tawt.places import remove
 from tawt.raw.find import RawTable
 from tawt.raw.identity import RawFile
 from tawt.sources.row_wise import check_row_wise, looks_around
-from tawt.sources.stage import Bound
+from tawt.sources.stage import Bound, Stage
 
 SMALL = 1 << 20
 """Bytes up to which raw files are read together: what each costs beside its records is then little."""
@@ -49,7 +49,7 @@ def pieces_of(bound: Bound) -> list[Piece]:
     Those of a raw table are as if each began with its first record.
     """
     driving = bound.driving
-    if not _by_record(bound) or (isinstance(driving, RawTable) and driving.members is not None):
+    if not by_record(bound.stage) or (isinstance(driving, RawTable) and driving.members is not None):
         return []
     if isinstance(driving, RawTable):
         gone = bound.gone.marks.to_pylist() if bound.gone is not None else []
@@ -65,9 +65,9 @@ def pieces_of(bound: Bound) -> list[Piece]:
     return [Piece(f"{i:05d}", one, parts[i][1], 0) for i, one in enumerate(bounds)]
 
 
-def _by_record(bound: Bound) -> bool:
+def by_record(stage: Stage) -> bool:
     """Return whether each row of a stage follows from one record of its one input."""
-    stage, sql = bound.stage, bound.stage.sql
+    sql = stage.sql
     tree = parse(sql.text) if sql is not None and (stage.layer.row_wise or stage.layer.sharded) else None
     if sql is None or tree is None:
         return False

@@ -14,6 +14,7 @@ from tawt.errors import StageError, TawtError
 from tawt.files import digest
 from tawt.machine import memory_of_the_system
 from tawt.pipeline.commit import commit, forget_others
+from tawt.pipeline.foretold import Forecast, hold_room
 from tawt.pipeline.gone import without_gone
 from tawt.pipeline.keys import UNKNOWN
 from tawt.pipeline.ledger import Standing, stand, write_ledger
@@ -21,6 +22,7 @@ from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.plan import Plan, Step, make_plan
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.sql_stage import run_sql
+from tawt.pipeline.time_left import TimeLeft
 from tawt.pipeline.undone import Asked, Undone, begin, end, failed
 from tawt.pipeline.workspace import Workspace, write_records
 from tawt.room import room_error
@@ -29,7 +31,8 @@ from tawt.sources.stage import Bound, BuiltIn, Stage, StageResult
 
 Report = Callable[[dict[str, Any]], None]
 """Hears what happens: `{"event": "plan" | "note" | "start" | "progress" | "done" | "refused", "stage": ..., ...}`; a
-plan has `stages`, all that may be done, and what is refused a `text`."""
+plan has `stages`, all that may be done, what is refused a `text`, and progress `done`, `total` and, where all is made
+here, `left_s`, about how long the rest takes: None where too little is done to tell."""
 Judge = Callable[[str, Path, Mapping[str, Manifest]], None]
 """Holds what a stage gave, in a folder aside, to what is finished; raises a StageError where it cannot be used."""
 
@@ -112,6 +115,7 @@ def run_stages(
     refused: dict[str, str] = {}
     there, n_made = dict(plan.there), 0
     to_make = [step.stage.name for step in plan.steps if step.reason is not None]
+    report = TimeLeft(plan, Forecast(plan, workspace)).told(report)
     before = begin(workspace, asked, to_make)
     try:
         for planned in plan.steps:
@@ -179,10 +183,17 @@ def close_run(
 
 def make(
     workspace: Workspace, graph: Graph, selection: str | Sequence[str], limits: Limits, force: bool | Collection[str],
-    dry_run: bool, report: Report, asked: Asked, judges: Judges = NO_JUDGES, **read: Any,
+    dry_run: bool, report: Report, asked: Asked, judges: Judges = NO_JUDGES, hold: bool = False, **read: Any,
 ) -> RunResult:  # fmt: skip
-    """Make a plan of the selected stages and do it, or only tell it; `read` is what `make_plan` need not look at."""
+    """Make a plan of the selected stages and do it, or only tell it; `hold` refuses one that its disk has no room for,
+    and `read` is what `make_plan` need not look at.
+
+    Raises:
+        RoomError: There is too little room on the disk.
+    """
     workspace, plan = make_plan(workspace, graph, selection, limits=limits, force=force, **read)
+    if (room := hold_room(plan, workspace, refuse=hold and not dry_run)) is not None and (room.tight or dry_run):
+        report({"event": "note", "text": room.text})
     return foresee(workspace, plan, report) if dry_run else run_stages(workspace, plan, report, asked, judges)
 
 

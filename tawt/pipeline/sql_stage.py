@@ -31,7 +31,7 @@ from tawt.database.connect import (
     parquet_files,
     wrapped_errors,
 )
-from tawt.database.stream import batches
+from tawt.database.stream import Reached, batches
 from tawt.errors import RoomError, SourceError, StageError, TawtError
 from tawt.pipeline.authored import counts_of, hold_rows, names_told
 from tawt.pipeline.balance import balance, check_nulls, rows_of
@@ -64,10 +64,11 @@ def run_sql(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     with ExitStack() as stack:
         pieces, opened = pieces_of(bound), list[duckdb.DuckDBPyConnection]()
         keep: Callable[[], None] | None = None
+        told = Reached(tick, driving.n_records if isinstance(driving, RawTable) else driving.n_rows)
 
         def read(one: Bound, aside: Path) -> tuple[list[Path], Rejected]:
             with ExitStack() as own:
-                connection, kept, rejected = _whole(one, aside, own)
+                connection, kept, rejected = _whole(one, aside, own, told)
                 if len(pieces) <= 1:  # it sees all that the stage reads, and opening one takes long
                     opened.append(connection)
                     stack.push(own.pop_all())
@@ -90,7 +91,7 @@ def run_sql(bound: Bound, folder: Path, tick: Tick) -> StageResult:
 
 
 def _whole(
-    bound: Bound, folder: Path, stack: ExitStack
+    bound: Bound, folder: Path, stack: ExitStack, told: Reached
 ) -> tuple[duckdb.DuckDBPyConnection, list[Path], Rejected]:  # fmt: skip
     """Write all that a stage gives into a folder aside, and hold the engine to the count of raw records.
 
@@ -103,12 +104,12 @@ def _whole(
     reading = replace(bound, raw={table.name: table for table in tables})
     connection = stack.enter_context(closing(connected(reading)))
     # several threads on one file lose records behind a malformed line; one does not, and is slower
-    kept, rejected = _select(connection, reading, folder, parallel=True)
+    kept, rejected = _select(connection, reading, folder, True, told)
     if isinstance(driving, RawTable) and driving.is_text:
         if rejected.lines or rows_of(kept, rejected) != driving.n_records:
             connection.close()
             connection = stack.enter_context(closing(connected(reading)))  # which has set no line aside
-            kept, rejected = _select(connection, reading, folder, parallel=False)
+            kept, rejected = _select(connection, reading, folder, False, told)
         if rows_of(kept, rejected) < driving.n_records:
             with closing(connected(bound)) as another, wrapped_errors(bound.stage.inputs[0], limits=bound.limits):
                 hold_to_count(another, reading.raw[driving.name])
@@ -123,7 +124,7 @@ def run_on(connection: duckdb.DuckDBPyConnection, bound: Bound, folder: Path) ->
         StageError: As of `run_sql`.
         ContractError: As of `run_sql`.
     """
-    kept, rejected = _select(connection, bound, folder, parallel=True)
+    kept, rejected = _select(connection, bound, folder, True)
     for account in _judged(connection, bound, kept, rejected).accounts:
         account.check(bound.stage.name, bound.stage.inputs[1:])
     return kept
@@ -146,7 +147,7 @@ def _judged(connection: duckdb.DuckDBPyConnection, bound: Bound, kept: list[Path
 
 
 def _select(
-    connection: duckdb.DuckDBPyConnection, bound: Bound, folder: Path, parallel: bool
+    connection: duckdb.DuckDBPyConnection, bound: Bound, folder: Path, parallel: bool, told: Reached | None = None
 ) -> tuple[list[Path], Rejected]:
     """Write what the stage gives into a folder aside, kept rows and rejected ones apart."""
     name, tables = bound.stage.name, list(bound.raw.values())
@@ -164,7 +165,7 @@ def _select(
 
             def write() -> tuple[list[Path], pa.Table]:
                 rows = batches(connection.sql(select, params=bound.parameters))
-                return cut(rows, folder, bound.limits.threads)
+                return cut(told.passed(rows) if told is not None else rows, folder, bound.limits.threads)
 
             kept, table = interruptible(connection, write)
             lines = [line for reader in readers for line in reader.rejected]

@@ -23,7 +23,7 @@ from tawt.raw.find import RawTable
 from tawt.sources.sql_file import SqlFile
 
 Tick = Callable[[int, int], None]
-"""Called with shards done and shards in all."""
+"""Called with the shards, or records, that are done and all that there are."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tawt.cli import output, progress
+from tawt.cli import output, progress, ran
 from tawt.cli.output import Format, fact, print_rows
 from tawt.cli.ran import stage_progress, tell_run
 from tawt.contracts.account import Account, Route
@@ -287,3 +287,20 @@ def test_what_is_said_is_not_read_as_markup(capsys: pytest.CaptureFixture[str], 
     said = capsys.readouterr()
     assert said.err.splitlines() == ["see [bold]x[/bold]", f"next: tawt check -w {tmp_path}/[red]"]
     assert said.out.splitlines()[-1] == "[bold]y"
+
+
+def test_a_long_run_says_now_and_then_how_long_the_rest_takes(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no terminal listens: after ten seconds and then a minute apart, no finer than it is known; nothing where it is not
+    known, and nothing of a short run."""
+    now = 0.0
+    monkeypatch.setattr(ran, "monotonic", lambda: now)
+    with stage_progress(False) as report:
+        report({"event": "plan", "stages": ("events",)})
+        report({"event": "start", "stage": "events", "reason": "new"})
+        times = ((4.0, 100.0), (11.0, None), (12.0, 247.0), (30.0, 200.0), (73.0, 5_000.0), (140.0, 6_000.0))
+        for now, left_s in times:  # noqa: B007
+            report({"event": "progress", "stage": "events", "done": 1, "total": 4, "left_s": left_s})
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(None, 1)[1] for line in lines] == [
+        f"25%, about {left} left in all" for left in ("4 min", "83 min", "1.7 h")
+    ]
