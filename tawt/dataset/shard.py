@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +17,7 @@ from tawt.files import stamp
 from tawt.readers import reading
 
 
-@dataclass(frozen=True, eq=False)
-class Columns:
+class Columns(NamedTuple):
     """Read-only views of the mapped file: `n` rows of a shard or a subject. Times are us since the origin."""
 
     timestamp: NDArray[np.int64]
@@ -39,7 +38,9 @@ class Columns:
 
     def rows(self, start: int, stop: int) -> Columns:
         """Return the views of some rows."""
-        return Columns(*(getattr(self, name)[start:stop] for name in self.__dataclass_fields__))
+        own = slice(start, stop)
+        time, data_type, value, token, status, available, identity = self
+        return Columns(time[own], data_type[own], value[own], token[own], status[own], available[own], identity[own])
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +123,7 @@ def map_shard(path: Path, contract: Contract, n_bytes: int, n_rows: int, hint: s
     (batch,) = batches
     if batch.num_rows != n_rows:
         raise DatasetError(str(path), f"has {batch.num_rows} rows, expected {n_rows}", hint)
-    views = Columns(*(_view(path, whole, batch, name, hint) for name in Columns.__dataclass_fields__))
+    views = Columns(*(_view(path, whole, batch, name, hint) for name in Columns._fields))
     return Mapped(path, whole, views, found)
 
 

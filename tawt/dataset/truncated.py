@@ -50,7 +50,7 @@ def truncate(dataset: TripletDataset, subject_id: Ints, time: Ints | None) -> Tr
 
 
 def _copy(split: Split, own: Ints, until: dict[int, int] | None) -> Split:
-    parts, lengths, origins, names = [], [], [], [one.name for one in fields(Columns)]
+    parts, lengths, origins, names = [], [], [], Columns._fields
     for i in own.tolist():
         columns = split.columns(i)
         kept = np.ones(len(columns.timestamp), dtype=bool)
