@@ -10,7 +10,7 @@ from torch import Tensor
 from tawt.batching.host import HostBatch
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.models.decoder.due import NEVER, last_times
-from tawt.models.decoder.later import SPANS, seen, span_of
+from tawt.models.decoder.later import N_SPANS, SPANS, seen, span_of
 
 EVERY = 4
 """Of so many events one is asked of."""
@@ -47,7 +47,8 @@ def later_truths(batch: HostBatch, types: Tensor) -> Truths:
 def count_rates(truths: list[Truths]) -> Tensor:
     """Return the log of the rate of each data_type in each span, `(q, spans)` float32, smoothed by one in the whole."""
     hours, came = (torch.from_numpy(np.concatenate(x)) for x in list(zip(*truths, strict=True))[1:])
-    own = torch.nn.functional.one_hot(span_of(hours), len(SPANS)) * came[..., None]
+    came &= hours < SPANS[-1]
+    own = torch.nn.functional.one_hot(span_of(hours), N_SPANS) * came[..., None]
     overall = (1 + came.sum()) / (1 + seen(hours).sum())
     rates: Tensor = ((own.sum(0) + overall) / (seen(hours).sum(0) + 1)).log().float()
     return rates

@@ -152,7 +152,7 @@ class NextHeads(nn.Module):
         self.told_types.copy_(counted.told_types)
         if self.later is not None:
             self.later_types.copy_(counted.later_types)
-            self.later.bias.copy_(counted.later)
+            self.later.start_at(counted.later)
         self.knots.copy_(counted.knots)
         self.resolution.fill_(counted.resolution)
 

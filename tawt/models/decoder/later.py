@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-SPANS = (0.0, 1.0, 6.0, 24.0, 72.0, 240.0, 1000.0, 8766.0)
-"""Hours from now at which spans begin; the last one has no end, and its rate is that of as long a time again."""
-_MOST = 12.0
-"""Log of the highest rate."""
+SPANS = (0.0, 1.0, 6.0, 24.0, 72.0, 240.0, 1000.0, 8766.0, 17532.0)
+"""Hours from now between which spans lie; what comes after the last is not asked for."""
+N_SPANS = len(SPANS) - 1
+_MOST = 3.0
+"""Log of the rate that none reaches: who is sure of what does not come would pay for it without end."""
 
 
 class Later(nn.Module):
@@ -27,29 +29,33 @@ class Later(nn.Module):
 
     def __init__(self, d_model: int, n_types: int) -> None:
         super().__init__()
-        self.of_state = nn.Linear(d_model, len(SPANS) * d_model)
+        self.of_state = nn.Linear(d_model, N_SPANS * d_model)
         nn.init.zeros_(self.of_state.weight)
         nn.init.zeros_(self.of_state.bias)
-        self.bias = nn.Parameter(torch.zeros(n_types, len(SPANS)))
+        self.bias = nn.Parameter(torch.zeros(n_types, N_SPANS))
+
+    @torch.no_grad()
+    def start_at(self, rates: Tensor) -> None:
+        """Start from rates `(n_types, N_SPANS)`, logs, that were counted."""
+        room = (_MOST - rates).clamp_min(1e-3)
+        self.bias.copy_(_MOST - (room + torch.log(-torch.expm1(-room))))
 
     def forward(self, states: Tensor, table: Tensor) -> Tensor:
         """`(m, d_model)` and `(r, d_model)` -> `(m, r, spans)` float32."""
-        asked = self.of_state(states).view(len(states), len(SPANS), table.shape[1])
-        rates: Tensor = torch.einsum("msd,rd->mrs", asked, table).float() + self.bias.float()
-        return rates.clamp_max(_MOST)
+        asked = self.of_state(states).view(len(states), N_SPANS, table.shape[1])
+        rates = torch.einsum("msd,rd->mrs", asked, table).float() + self.bias.float()
+        return _MOST - functional.softplus(_MOST - rates)
 
 
 def seen(hours: Tensor) -> Tensor:
-    """Return what share of each span is over after some hours, `(...)` -> `(..., spans)`; of the last 1 and more."""
-    begin = torch.tensor(SPANS, device=hours.device)
-    length = torch.cat([begin.diff(), begin[-1:]])
-    share = ((hours[..., None] - begin) / length).clamp_min(0)
-    return torch.cat([share[..., :-1].clamp_max(1), share[..., -1:]], -1)
+    """Return what share of each span is over after some hours, `(...)` -> `(..., spans)`."""
+    ends = torch.tensor(SPANS, device=hours.device)
+    return ((hours[..., None] - ends[:-1]) / ends.diff()).clamp(0, 1)
 
 
 def span_of(hours: Tensor) -> Tensor:
-    """Return in which span some hours lie, `(...)` int64."""
-    begin = torch.tensor(SPANS[1:], device=hours.device)
+    """Return in which span some hours lie, `(...)` int64; behind all of them in the last."""
+    begin = torch.tensor(SPANS[1:-1], device=hours.device)
     return torch.searchsorted(begin, hours.contiguous(), right=True)
 
 
@@ -58,8 +64,8 @@ def later_cost(rates: Tensor, hours: Tensor, came: Tensor) -> Tensor:
 
     Args:
         rates: `(m, r, spans)`, logs.
-        hours: `(m, r)` float32, until the data_type came or the record ended; below 0 where nothing is asked.
+        hours: `(m, r)` float32, until the data_type came or the record ended.
         came: `(m, r)` bool, whether it came.
     """
     own = rates.gather(-1, span_of(hours)[..., None])[..., 0]
-    return (rates.exp() * seen(hours)).sum() - torch.where(came, own, 0.0).sum()
+    return (rates.exp() * seen(hours)).sum() - torch.where(came & (hours < SPANS[-1]), own, 0.0).sum()
