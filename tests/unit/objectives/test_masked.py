@@ -177,9 +177,9 @@ def test_a_broken_number_leaves_the_means_of_the_others(make):
     value, status = shard.value.copy(), shard.value_status.copy()
     value[numbers[:3]] = (np.nan, np.inf, np.nan)
     status[numbers[:3]] = ValueStatus.ABSENT
-    broken = count_baselines([replace(shard, value=value)], vocabulary, config).mean
+    broken = count_baselines([shard._replace(value=value)], vocabulary, config).mean
     assert broken.isfinite().all()
-    without = count_baselines([replace(shard, value_status=status)], vocabulary, config).mean
+    without = count_baselines([shard._replace(value_status=status)], vocabulary, config).mean
     assert torch.equal(broken, without)
 
 
