@@ -15,6 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tawt.contracts.contract import Contract
+from tawt.readers import read_parquet
+
 ROUTE = "_route"
 """The column that says which way a row goes: the number of its shard, or `REJECTED`."""
 REJECTED = -1
@@ -60,6 +63,26 @@ def cut(batches: Iterable[pa.RecordBatch], folder: Path, threads: int) -> tuple[
                 for one in [pool.submit(open_files[route].write_batch, held[route]) for route in these]:
                     one.result()
     return [file for route in sorted(kept) for file in kept[route]], pa.Table.from_batches(rejected, _OF_REJECTED)
+
+
+def empty(contract: Contract, folder: Path) -> Path:
+    """Write a file without rows, of the columns of the contract."""
+    file = folder / "part-00000-0.parquet"
+    pq.write_table(pa.schema([*contract.arrow_schema(), *_OF_REJECTED]).empty_table(), file)
+    return file
+
+
+def lay_out(contract: Contract, files: list[Path], name: str) -> None:
+    """Lay rows out in one sorted file, of the columns of the contract that are there and no others."""
+    table = pa.concat_tables([read_parquet(file) for file in files])
+    names = [name for name in contract.names if name in table.column_names]
+    schema = pa.schema([contract.arrow_schema().field(name) for name in names])
+    ordered = (
+        table.select(names).cast(schema).sort_by([(key, "ascending") for key in contract.sorted_by if key in names])
+    )
+    for file in files:
+        file.unlink()
+    pq.write_table(ordered, files[0].with_name(name))
 
 
 def _laid_together(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

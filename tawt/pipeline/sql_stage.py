@@ -7,9 +7,10 @@ routing costs no second reading.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tawt.contracts.account import Places, Rejected
-from tawt.contracts.contract import Contract
 from tawt.contracts.opted_out import NOBODY, OptedOut
 from tawt.contracts.reasons import FORGOTTEN, NOT_SAMPLED, OF_SUBJECTS
 from tawt.database.connect import (
@@ -38,15 +37,16 @@ from tawt.pipeline.balance import balance, check_nulls, rows_of
 from tawt.pipeline.faults import count_faults, held_faults
 from tawt.pipeline.pieces import by_pieces, pieces_of
 from tawt.pipeline.relations import connected
-from tawt.pipeline.routes import REJECTED, ROUTE, cut
+from tawt.pipeline.routes import REJECTED, ROUTE, cut, empty, lay_out
 from tawt.pipeline.untimed import without_untimed
 from tawt.places import remove
 from tawt.raw.copies import readable
 from tawt.raw.find import RawTable
 from tawt.raw.members import MemberReader
+from tawt.raw.piped import piped
 from tawt.raw.rejects import rejected_lines
 from tawt.raw.views import bind_raw, damaged_file, hold_to_count, unread_file
-from tawt.readers import parquet_schema, read_parquet
+from tawt.readers import parquet_schema
 from tawt.sources.held import held_on
 from tawt.sources.stage import Bound, Gone, Input, Stage, StageResult, Tick
 from tawt.transforms.subject_hash import SAMPLE_SALT, SHARD_SALT
@@ -86,7 +86,7 @@ def run_sql(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         if keep is not None and not result.facts.get("without_time"):
             keep()
     if stage.layer.one_file:
-        _laid_out(stage.contract, kept, stage.layer.one_file)
+        lay_out(stage.contract, kept, stage.layer.one_file)
     return result
 
 
@@ -103,17 +103,34 @@ def _whole(
     tables = stack.enter_context(readable(list(bound.raw.values()), folder.with_name(f"{name}-raw")))
     reading = replace(bound, raw={table.name: table for table in tables})
     connection = stack.enter_context(closing(connected(reading)))
-    # several threads on one file lose records behind a malformed line; one does not, and is slower
-    kept, rejected = _select(connection, reading, folder, True, told)
-    if isinstance(driving, RawTable) and driving.is_text:
-        if rejected.lines or rows_of(kept, rejected) != driving.n_records:
-            connection.close()
-            connection = stack.enter_context(closing(connected(reading)))  # which has set no line aside
-            kept, rejected = _select(connection, reading, folder, False, told)
-        if rows_of(kept, rejected) < driving.n_records:
-            with closing(connected(bound)) as another, wrapped_errors(bound.stage.inputs[0], limits=bound.limits):
-                hold_to_count(another, reading.raw[driving.name])
+    written = _at_first(connection, reading, folder, told)
+    if written is None:
+        connection.close()
+        connection = stack.enter_context(closing(connected(reading)))  # which has set no line aside
+        written = _select(connection, reading, folder, False, told)
+    kept, rejected = written
+    if isinstance(driving, RawTable) and driving.is_text and rows_of(kept, rejected) < driving.n_records:
+        with closing(connected(bound)) as another, wrapped_errors(bound.stage.inputs[0], limits=bound.limits):
+            hold_to_count(another, reading.raw[driving.name])
     return connection, kept, rejected
+
+
+def _at_first(
+    connection: duckdb.DuckDBPyConnection, bound: Bound, folder: Path, told: Reached
+) -> tuple[list[Path], Rejected] | None:
+    """Write what a stage gives, read in the fastest way; None where that is not of all records, each a sound line."""
+    driving, tables = bound.driving, list(bound.raw.values())
+    # a stage that tells each record by itself reads its table once, as a pipe can be read
+    with piped(tables if bound.stage.layer.row_wise else (), folder.with_name(f"{bound.stage.name}-pipes")) as pipes:
+        try:  # several threads on one file lose records behind a malformed line; one does not, and is slower
+            kept, rejected = _select(connection, bound, folder, True, told, pipes)
+        except SourceError:
+            if pipes in ([], tables):
+                raise
+            return None
+    if isinstance(driving, RawTable) and driving.is_text:
+        return None if rejected.lines or rows_of(kept, rejected) != driving.n_records else (kept, rejected)
+    return kept, rejected
 
 
 def run_on(connection: duckdb.DuckDBPyConnection, bound: Bound, folder: Path) -> list[Path]:
@@ -147,9 +164,15 @@ def _judged(connection: duckdb.DuckDBPyConnection, bound: Bound, kept: list[Path
 
 
 def _select(
-    connection: duckdb.DuckDBPyConnection, bound: Bound, folder: Path, parallel: bool, told: Reached | None = None
+    connection: duckdb.DuckDBPyConnection,
+    bound: Bound,
+    folder: Path,
+    parallel: bool,
+    told: Reached | None = None,
+    given: Sequence[RawTable] = (),
 ) -> tuple[list[Path], Rejected]:
-    """Write what the stage gives into a folder aside, kept rows and rejected ones apart."""
+    """Write what the stage gives into a folder aside, kept rows and rejected ones apart; `given` are its raw
+    tables as the engine is to read them, else as they are."""
     name, tables = bound.stage.name, list(bound.raw.values())
     remove(folder)
     folder.mkdir(parents=True)
@@ -157,8 +180,8 @@ def _select(
     try:
         with wrapped_errors(name, workspace=bound.root, limits=bound.limits), bounded_memory(bound.limits):
             some_out = bound.settings.opted_out is not None
-            given = [bind_raw(connection, table, parallel, bound.stage.numbers, some_out) for table in tables]
-            readers += [reader for reader in given if reader is not None]
+            bind = partial(bind_raw, connection, parallel=parallel, numbers=bound.stage.numbers, some_out=some_out)
+            readers += [reader for table in given or tables if (reader := bind(table)) is not None]
             if bound.gone is not None:
                 connection.register("_gone", pa.table({"mark": bound.gone.marks}))
             select = _routed(bound, _held(connection, bound))
@@ -169,7 +192,7 @@ def _select(
 
             kept, table = interruptible(connection, write)
             lines = [line for reader in readers for line in reader.rejected]
-            lines += [line for t in tables for line in rejected_lines(connection, t, parallel)]
+            lines += [line for t in given or tables for line in rejected_lines(connection, t, parallel)]
     except RoomError:  # which no file is at fault for
         raise
     except TawtError as error:
@@ -178,7 +201,7 @@ def _select(
             with closing(connected(bound)) as another:
                 failed = unread_file(another, tables, bound.limits)
         raise failed or error from None
-    kept, rejected = kept or [_empty(bound, folder)], Rejected(_known(bound, table), lines)
+    kept, rejected = kept or [empty(bound.stage.contract, folder)], Rejected(_known(bound, table), lines)
     # a stream of small files is read by several threads at once, which hand on what they have as they have it
     if bound.stage.layer.ordered or any(table.members is not None for table in tables):
         with wrapped_errors(name, workspace=bound.root, limits=bound.limits):
@@ -245,14 +268,6 @@ def _held(connection: duckdb.DuckDBPyConnection, bound: Bound) -> str:
         return held_on(connection, bound.stage, bound.parameters)
 
 
-def _empty(bound: Bound, folder: Path) -> Path:
-    """Write a file without rows, of the columns of the contract."""
-    own = [pa.field("_row", pa.int64()), pa.field("_reason", pa.string())]
-    file = folder / "part-00000-0.parquet"
-    pq.write_table(pa.schema([*bound.stage.contract.arrow_schema(), *own]).empty_table(), file)
-    return file
-
-
 def _known(bound: Bound, table: pa.Table) -> pa.Table:
     """Return what was rejected, held to reasons that stand in the text and to records."""
     known = {*bound.sql.reasons, *(f"drop:{rule}" for rule in OF_SUBJECTS)}
@@ -270,19 +285,6 @@ def _known(bound: Bound, table: pa.Table) -> pa.Table:
             f"carry {bound.stage.inputs[0]}'s _row",
         )  # fmt: skip
     return table
-
-
-def _laid_out(contract: Contract, files: list[Path], name: str) -> None:
-    """Lay rows out in one sorted file, of the columns of the contract that are there and no others."""
-    table = pa.concat_tables([read_parquet(file) for file in files])
-    names = [name for name in contract.names if name in table.column_names]
-    schema = pa.schema([contract.arrow_schema().field(name) for name in names])
-    ordered = (
-        table.select(names).cast(schema).sort_by([(key, "ascending") for key in contract.sorted_by if key in names])
-    )
-    for file in files:
-        file.unlink()
-    pq.write_table(ordered, files[0].with_name(name))
 
 
 def _places(driving: RawTable | Input, rejected: Rejected) -> Places:
