@@ -11,7 +11,7 @@ from dataclasses import replace
 import duckdb
 import pyarrow as pa
 
-from tawt.contracts.opted_out import NOBODY, OptedOut, remember
+from tawt.contracts.opted_out import NOBODY, OptedOut
 from tawt.database.connect import bounded_memory, identifier, interruptible, parquet_files, wrapped_errors
 from tawt.files import ASIDE
 from tawt.pipeline.manifest import Manifest, read_manifest
@@ -43,8 +43,7 @@ def without_gone(plan: Plan, bound: Bound, there: Mapping[str, Manifest]) -> Bou
         stage = plan.graph.stages[name]
         if stage.layer.row_wise and all(table in plan.raw for table in stage.raw_tables):
             found |= _in_raw(plan.bound(stage, there), who, column)
-    who = remember(plan.root, who, found)
-    return replace(bound, gone=known_gone(bound.stage, plan.graph, who))
+    return replace(bound, gone=known_gone(bound.stage, plan.graph, replace(who, theirs=who.theirs | found)))
 
 
 def _in_raw(subjects: Bound, who: OptedOut, column: str) -> set[str]:

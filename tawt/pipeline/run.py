@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tawt.contracts.opted_out import remember
 from tawt.database.connect import Limits
 from tawt.errors import StageError, TawtError
 from tawt.files import digest
@@ -215,6 +216,8 @@ def run_stage(
     stage, started, key = step.stage, time.perf_counter(), digest(step.components.model_dump())
     report({"event": "start", "stage": stage.name, "reason": step.reason})
     bound = bound_for(plan, step, there)
+    if (who := bound.settings.opted_out) is not None and bound.gone is not None:
+        remember(workspace.root, who, bound.gone.marks.to_pylist())
 
     def tick(done: int, total: int) -> None:
         report({"event": "progress", "stage": stage.name, "done": done, "total": total})
