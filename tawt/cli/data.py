@@ -13,6 +13,7 @@ from tawt.cli.options import DATA_PANEL, DryRun, Force, Form, Memory, Set, SkipR
 from tawt.cli.output import Format, counted, next_command, of_train, print_most, print_rows, say
 from tawt.cli.ran import stage_progress, tell_run
 from tawt.cli.trained import threads_sleep_soon
+from tawt.errors import listed
 
 
 def add_to(app: typer.Typer) -> None:
@@ -268,7 +269,17 @@ def forget(
     for name in found.removed:
         say(f"removed {name}, which told of them: make it again where it is wanted")
     for name in found.perhaps:
-        say(f"note: a number like one of theirs stands in {name}: look whether it is a count")
+        say(f"note: a number like one of theirs stands in {name}: look whether it is one")
+    for name in found.unread:
+        say(f"note: {name} is neither table nor text, and is not looked into: look yourself whether it tells of them")
+    for name in found.told_by_none:
+        say(
+            f"warning: {name} names no subject, and no contract says whose its records are: theirs are in it yet; "
+            "declare the `grain` of a table that has one row for each of what both name, and ingest again"
+        )
+    if found.absent:
+        places = listed(dict.fromkeys(found.absent))
+        say(f"note: no event was here of {counted(len(found.absent), 'subject')} given ({places}): is each id right?")
     of_given = f"{counted(found.n_asked, 'subject')} given, {found.n_there:,} with events here, {found.n_all:,} in all"
     if found.learned:
         print_rows(("run", "learned from who opted out"), sorted(found.learned.items()), form)
@@ -276,5 +287,5 @@ def forget(
         say(of_given)
         next_command(again())
         return
-    say(f"{of_given}; none of {found.n_files:,} files tells of them, and no ingest brings them back")
+    say(f"{of_given}; none of {found.n_files:,} files that were looked into tells of them; no ingest brings them back")
     next_command(follow("check", workspace=workspace, form=form))

@@ -29,14 +29,18 @@ from tawt.quality.absence import Looked
 from tawt.readers import read_parquet, read_record, read_text
 from tawt.shell import command
 from tawt.sources.graph import Graph
+from tawt.sources.owners import told_by_none
 from tawt.training.versions import VERSIONS, read_versions
 from tawt.transforms.subject_numbers import numbers_of
 
 TRAINED, PERHAPS, CHOSEN = "trained on them", "perhaps: it read another dataset than is there", "chosen by them"
 """How a run learned from subjects, what weighs most first."""
+SUBJECT_SPLITS = Path("metadata", "subject_splits.parquet")
 _FOLDERS = (EVALUATIONS, AUDITS, RISKS, CARRIED, "labels")
 """Folders of which each folder is made at once, and made anew by the command that made it."""
 _NAMED = 3
+_HERE = "tawt forget"
+"""Where ids stand that the command itself names."""
 _WHOLE = re.compile("[-+]?[0-9]{1,19}")
 """What the raw tables take for a whole number: neither digits of other scripts nor 1_000."""
 
@@ -62,7 +66,13 @@ class Forgotten:
     n_files: int
     """Files that were looked into in the end: none of them tells of anybody who opted out."""
     perhaps: tuple[str, ...] = ()
-    """Text files in which a number like one of theirs stands, which may be a count."""
+    """Files in which a number like one of theirs stands, which may be a count."""
+    unread: tuple[str, ...] = ()
+    """Files that are neither table nor text: nobody looked into them."""
+    absent: tuple[str, ...] = ()
+    """Where those were given of whom there was no event, nor anything asked before."""
+    told_by_none: tuple[str, ...] = ()
+    """Staged tables of measurements that may hold theirs: nothing says whose a record of them is."""
 
 
 def forget(
@@ -97,8 +107,10 @@ def forget(
     with hold_workspace(root, dry_run):
         opened = open_workspace(root)
         graph = graph_of(opened)
-        numbers = _numbers(opened, graph, _listed(subjects))
-        before = opened.opted_out
+        listed, before = _listed(subjects), opened.opted_out
+        numbers = _numbers(opened, graph, listed)
+        absent = _absent(opened, dict(zip(numbers, listed.values(), strict=True)), before)
+        untold = tuple(told_by_none(graph, [name for name in graph.stages if not _torn(opened, name)]))
         who = (before or new_opt_out()).joined_by(numbers)
         if not who.marks:
             raise ConfigError("tawt forget", "is given nobody, and nobody opted out before", "give ids, or a file")
@@ -110,7 +122,8 @@ def forget(
         if dry_run:
             given = replace(opened, given_local=opened.local.model_copy(update={"opt_out_key": who.key}))
             run = make(given, graph, names, limits, True, True, report, Asked("forget"))
-            return Forgotten(len(numbers), n_there, len(who.marks), {}, run, (), dict(who.runs), 0)
+            found = Forgotten(len(numbers), n_there, len(who.marks), {}, run, (), dict(who.runs), 0)
+            return replace(found, absent=absent, told_by_none=untold)
         # first it is written down: from here on no command brings them back, and any may go on
         write_records(replace(opened, given_local=opened.local.model_copy(update={"opt_out_key": who.key})))
         write_opted_out(root, who)
@@ -128,7 +141,7 @@ def forget(
         looked, removed = _cleared(opened, who)
         return Forgotten(
             len(numbers), n_there, len(who.marks), {name: n for name, n in taken.items() if n}, run, removed,
-            dict(who.runs), len(looked.files), tuple(path.relative_to(root).as_posix() for path in looked.perhaps),
+            dict(who.runs), looked.n_files, _named(root, looked.perhaps), _named(root, looked.unread), absent, untold,
         )  # fmt: skip
 
 
@@ -144,7 +157,7 @@ def _listed(subjects: str | int | Path | Iterable[str | int | Path]) -> dict[str
                 if (id_ := line.strip().strip('"')) != "subject_id":
                     found.setdefault(id_, f"{path} line {number}")
         else:
-            found.setdefault(str(one).strip(), "tawt forget")
+            found.setdefault(str(one).strip(), _HERE)
     return {id_: place for id_, place in found.items() if id_}
 
 
@@ -154,7 +167,7 @@ def _numbers(workspace: Workspace, graph: Graph, ids: Mapping[str, str]) -> list
     if not maps:
         for id_, where in ids.items():
             if not _WHOLE.fullmatch(id_) or not -(1 << 63) <= int(id_) < 1 << 63:
-                also = ", nor a file that is there" if where == "tawt forget" else ""
+                also = ", nor a file that is there" if where == _HERE else ""
                 raise ConfigError(
                     where, f"is given an id that is no whole number{also}, expected those of this pipeline's subjects",
                     "give ids as the raw tables have them, or a file with one a line",
@@ -171,9 +184,19 @@ def _numbers(workspace: Workspace, graph: Graph, ids: Mapping[str, str]) -> list
     return [known.get(one, number) for one, number in zip(ids, hashed, strict=True)]
 
 
+def _absent(workspace: Workspace, given: Mapping[int, str], before: OptedOut | None) -> tuple[str, ...]:
+    """Return where those were given who have no event here, and were not forgotten before."""
+    path = workspace.output("events") / SUBJECT_SPLITS
+    if not path.is_file():
+        return ()
+    there = {*read_parquet(path, ["subject_id"])["subject_id"].to_pylist()}
+    new = [number for number in given if before is None or before.mark(number) not in before.marks]
+    return tuple(given[number] for number in new if number not in there)
+
+
 def _learned(workspace: Workspace, who: OptedOut) -> tuple[int, dict[str, str]]:
     """Return how many of them have an event, and the runs that learned from them, by the dataset that is there."""
-    path = workspace.output("events") / "metadata" / "subject_splits.parquet"
+    path = workspace.output("events") / SUBJECT_SPLITS
     n_of = dict.fromkeys(SPLITS, 0)
     if path.is_file():
         rows = read_parquet(path, ["subject_id", "split"])
@@ -236,10 +259,14 @@ def _cleared(workspace: Workspace, who: OptedOut) -> tuple[Looked, tuple[str, ..
         remove(path)
     looked = Looked(workspace, who, key)
     if looked.telling:
-        named = [path.relative_to(root).as_posix() for path in looked.telling]
+        named = _named(root, looked.telling)
         more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
         raise FileError(
             str(root), f"tells of those who opted out yet: {', '.join(named[:_NAMED])}{more}, expected no file to",
             f"move them out, or make their stages again, and then `{command('forget', workspace=root)}`",
         )  # fmt: skip
-    return looked, tuple(path.relative_to(root).as_posix() for path in dict.fromkeys(removed))
+    return looked, _named(root, dict.fromkeys(removed))
+
+
+def _named(root: Path, paths: Iterable[Path]) -> tuple[str, ...]:
+    return tuple(path.relative_to(root).as_posix() for path in paths)

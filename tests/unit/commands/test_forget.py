@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import subprocess
@@ -299,3 +300,40 @@ def test_forgetting_that_was_killed_is_gone_on_with(tmp_path: Path) -> None:
         [sys.executable, KILLED, tmp_path / "before", tmp_path / "scratch", "6", call], capture_output=True, text=True, check=True
     ).stdout.splitlines()  # fmt: skip
     assert said[:-1] == [] and int(said[-1].split()[0]) >= 4
+
+
+def test_what_was_not_looked_into_is_told_and_who_was_not_there_too(own_workspace: Path, tmp_path: Path) -> None:
+    """Files of others in the workspace: a table tells of them by any column, a text of any name may, and what is neither is named
+    and not counted; of an id of nobody the line of the list is told, once."""
+    one, listed, mine = subjects_of(own_workspace)["held_out"][0], tmp_path / "asked.txt", own_workspace / "mine"
+    tawt.forget(9_999_999_999, workspace=own_workspace, **QUICK)
+    n_files = tawt.forget(workspace=own_workspace, **QUICK).n_files
+    mine.mkdir()
+    pq.write_table(pa.table({"patient": [one], "x": [0.5]}), mine / "numbers.parquet")
+    pq.write_table(pa.table({"patient": [str(one)]}), mine / "texts.parquet")
+    pq.write_table(pa.table({"patient": [5], "name": ["Anna"]}), mine / "others.parquet")
+    (mine / "notebook.ipynb").write_text(f'{{"cells": ["{one}"]}}')
+    (mine / "packed.csv.gz").write_bytes(gzip.compress(str(one).encode()))
+    listed.write_text(f"{one}\n9999999999\n88888888\n")
+    found = tawt.forget(listed, workspace=own_workspace, **QUICK)
+    assert found.perhaps == ("mine/notebook.ipynb", "mine/numbers.parquet", "mine/texts.parquet")
+    assert found.unread == ("mine/packed.csv.gz",) and found.n_files >= n_files + 4
+    assert found.absent == (f"{listed} line 3",)
+    assert tawt.forget(listed, workspace=own_workspace, **QUICK).absent == ()
+
+
+def test_a_table_of_which_nothing_says_whose_its_records_are_is_told(stays: Path, tmp_path: Path) -> None:
+    """Readings name stays, and no contract says that a stay is one person's: it is told that hers are there; once the contract
+    says it, the next ingest takes them out."""
+    work, project = tmp_path / "w", tmp_path / "project"
+    name = "schemas/stays/staging/persons.json"
+    contract = {key: value for key, value in json.loads(STAYS[name]).items() if key != "grain"}
+    write(project, {name: json.dumps(contract)})
+    tawt.ingest(stays, str(project / "pipelines" / "stays.yaml"), work, **QUICK)
+    assert tawt.forget("anna-1", workspace=work, dry_run=True).told_by_none == ("staging.readings",)
+    assert tawt.forget("anna-1", workspace=work, **QUICK).told_by_none == ("staging.readings",)
+    assert telling(work, ["alpha"]) == ["staging/readings/part-00000-0.parquet"]
+    write(project, {name: STAYS[name]})
+    tawt.ingest(stays, str(project / "pipelines" / "stays.yaml"), work, **QUICK)
+    assert telling(work, ["alpha", "beta"]) == []
+    assert tawt.forget(workspace=work, **QUICK).told_by_none == ()
