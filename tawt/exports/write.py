@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 from tawt.builtin.about import Counted
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.meds import ABOUT
+from tawt.errors import FileError
 from tawt.exports.form import Form
 from tawt.files import write_json
 from tawt.pipeline.each_shard import each_shard, forget_shards
 from tawt.readers import parquet_batches, parquet_schema, read_map, read_parquet
+from tawt.seals import sha256_file
 from tawt.sources.stage import Input, Tick
 from tawt.transforms.columns import dictionary_of, people_of, subjects_by_year, times_of
 
@@ -44,6 +46,7 @@ def write_dataset(events: Input, folder: Path, form: Form, license: str, threads
     out = {name: folder / path.relative_to(events.folder) for name, path in names.items()}
 
     def one(name: str) -> dict[str, Any]:
+        _hold(events, names[name])
         out[name].parent.mkdir(parents=True, exist_ok=True)
         _write(names[name], out[name], form, events.make_again)
         return _count(names[name], form, events.make_again)
@@ -98,6 +101,8 @@ def _write_metadata(
     events: Input, folder: Path, form: Form, license: str, pairs: list[tuple[str, str | None]]
 ) -> None:  # fmt: skip
     (folder / "metadata").mkdir(parents=True, exist_ok=True)
+    for name in (_CODES, _OF_SUBJECTS, ABOUT):
+        _hold(events, events.folder / name)
     known, splits = (read_parquet(events.folder / name, None, events.make_again) for name in (_CODES, _OF_SUBJECTS))
     if form.is_kept:
         for name in (_CODES, _OF_SUBJECTS):
@@ -106,6 +111,12 @@ def _write_metadata(
         pq.write_table(form.codes(known, {*pairs}), folder / _CODES)
         pq.write_table(splits.cast(form.schema(splits.schema)), folder / _OF_SUBJECTS)
     write_json(folder / ABOUT, form.about(read_map(events.folder / ABOUT, events.make_again), license))
+
+
+def _hold(events: Input, path: Path) -> None:
+    """Hold a file to what its stage wrote: a bit that flipped would be handed on under a new hash."""
+    if sha256_file(path) != events.hashes[path]:
+        raise FileError(str(path), "is not as it was written, expected what its stage wrote", events.make_again)
 
 
 def _summed(results: Iterable[dict[str, Any]], key: str) -> dict[str, int]:

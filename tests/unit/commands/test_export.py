@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tawt
-from tawt.errors import ConfigError
+from tawt.errors import ConfigError, FileError
 from tawt.exports import write
 from tawt.quality.synthetic import check_dataset
 from tawt.seals import hashes_of
@@ -193,3 +193,18 @@ def test_a_dataset_says_which_of_its_columns_are_not_kept(write_meds: Callable[.
     raw = write_meds(pa.table({**rows, "ward": ["SECRET"], "unit": ["g"]}))
     said = tawt.ingest(raw, "meds", tmp_path / "ws", **QUICK).notes
     assert "columns of the dataset that are not kept: `ward`" in said and "SECRET" not in str(said)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.3.3"])
+def test_a_bit_that_flipped_is_not_handed_on(own_workspace: Path, tmp_path: Path, version: str) -> None:
+    """A number of the events that is another than their stage wrote, in a file of the same size, is found before it gets a hash
+    of its own: the file is named, and nothing appears."""
+    path = own_workspace / "events/data/train/00000.parquet"
+    columns = pq.ParquetFile(path).metadata.row_group(0)
+    number = next(c for c in map(columns.column, range(columns.num_columns)) if c.path_in_schema == "numeric_value")
+    content = bytearray(path.read_bytes())
+    content[number.data_page_offset + 3 * number.total_compressed_size // 4] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"is not as it was written") as error:
+        tawt.export(own_workspace, tmp_path / "out", version=version, **QUICK)
+    assert path.name in str(error.value) and not (tmp_path / "out").exists()
