@@ -247,15 +247,17 @@ def parquet_batches(
     hint: str = AGAIN,
     kind: type[TawtError] = FileError,
     place: str | None = None,
+    **options: Any,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a Parquet file in pieces; what goes wrong with a piece elsewhere is not told as the file's.
+    Options are as of `read_parquet`.
 
     Raises:
         TawtError: Of that kind: it is absent, no Parquet, or torn.
     """
     with ExitStack() as held:
         with _reading_parquet(path, hint, kind, place):
-            batches = held.enter_context(_opened(path)).iter_batches(columns=columns)
+            batches = held.enter_context(_opened(path, **options)).iter_batches(columns=columns)
         while True:
             with _reading_parquet(path, hint, kind, place):
                 batch = next(batches, None)

@@ -18,7 +18,8 @@ from tawt.pipeline.each_shard import each_shard_of
 from tawt.readers import read_parquet
 from tawt.seals import sha256_file
 from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
-from tawt.transforms.shards import NOWHERE, to_dataset, write_arrow
+from tawt.transforms.shards import NOWHERE, as_one, to_dataset, write_arrow
+from tawt.transforms.some_subjects import by_subjects
 
 
 def run_dataset(bound: Bound, folder: Path, tick: Tick) -> StageResult:
@@ -35,8 +36,10 @@ def run_dataset(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         anchor = int((epoch - datetime(1970, 1, 1)).total_seconds() * 1_000_000)
 
     def one(shard: Path, path: Path, index_path: Path) -> dict[str, Any]:
-        read = read_parquet(shard, None, triplets.make_again)
-        table, index, n_fallback = to_dataset(read, contract, index_contract, birth, anchor)
+        pieces = by_subjects(shard, None, hint=triplets.make_again)
+        table, index, n_fallback = as_one(
+            [to_dataset(rows, contract, index_contract, birth, anchor) for rows in pieces]
+        )  # fmt: skip
         write_arrow(table, path)
         write_arrow(index, index_path)
         before = table["timestamp"].to_numpy() < 0

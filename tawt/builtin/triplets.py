@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tawt.contracts.account import Account
 from tawt.contracts.dataset import SPLITS
@@ -16,6 +16,7 @@ from tawt.readers import read_parquet
 from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
 from tawt.transforms.carry import CARRIED, read_carried
 from tawt.transforms.events import ROW_GROUP
+from tawt.transforms.some_subjects import Groups, by_subjects
 from tawt.transforms.triplets import EVENT_COLUMNS, Coder, to_triplets
 
 _DICTIONARIES = ["subject_id", "data_type", "value_token", "value_status"]
@@ -30,23 +31,23 @@ def run_triplets(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         coder = coder.carried(read_carried(pa.BufferReader(file.read_bytes())))
 
     def one(shard: Path, path: Path) -> dict[str, Any]:
-        read = read_parquet(
-            shard, EVENT_COLUMNS, events.make_again, read_dictionary=["code", "text_value", "value_status"]
-        )
-        table, counts = to_triplets(read, coder, bound.pipeline, contract)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(
-            table,
-            path,
-            compression="zstd",
-            compression_level=1,
-            row_group_size=ROW_GROUP,
-            use_dictionary=_DICTIONARIES,
-        )
+        counts, n_in, n_out = [], 0, 0
+        texts = ["code", "text_value", "value_status"]
+        with Groups(
+            path, ROW_GROUP, compression="zstd", compression_level=1, use_dictionary=_DICTIONARIES
+        ) as file:  # fmt: skip
+            for rows in by_subjects(shard, EVENT_COLUMNS, hint=events.make_again, read_dictionary=texts):
+                table, counted = to_triplets(rows, coder, bound.pipeline, contract)
+                file.write(table)
+                counts.append(counted)
+                n_in, n_out = n_in + len(rows), n_out + len(table)
+        not_measured: Counter[str] = Counter()
+        for counted in counts:
+            not_measured.update(counted.n_not_measured)
         return {
-            "n_in": len(read), "n_out": len(table), "n_unknown_code": counts.n_unknown_code,
-            "n_without_statistics": counts.n_without_statistics, "n_other": counts.n_other,
-            "n_not_measured": counts.n_not_measured,
+            "n_in": n_in, "n_out": n_out, "n_unknown_code": sum(one.n_unknown_code for one in counts),
+            "n_without_statistics": sum(one.n_without_statistics for one in counts),
+            "n_other": sum(one.n_other for one in counts), "n_not_measured": not_measured,
         }  # fmt: skip
 
     results = each_shard_of(bound, events, folder, (".parquet",), one, tick, coder.known)

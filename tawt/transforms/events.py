@@ -6,24 +6,27 @@ A shard is the subjects whose hash falls into its bucket; its rows are read from
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.reasons import HIDDEN
 from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
-from tawt.readers import parquet_metadata, parquet_schema, read_parquet
+from tawt.readers import parquet_schema
 from tawt.transforms.columns import array_of, dictionary_of, encoded, looked_up, people_of
 from tawt.transforms.number_texts import number_texts
 from tawt.transforms.order import equal_to_earlier, in_order
+from tawt.transforms.some_subjects import Groups, Subjects, pieces_of, read_piece
 from tawt.transforms.subject_hash import assign_splits
 from tawt.transforms.units import Judged, PairRules
 
@@ -107,12 +110,33 @@ def merge_shard(
         out: Split -> file to write.
         drop_duplicates: Whether a row equal to an earlier one in every column but `source_row` is dropped.
     """
-    table = _read(parts, ranks)
+    pieces = pieces_of(file for files in parts.values() for file in files)
+    with ExitStack() as stack:
+        files = {split: stack.enter_context(event_writer(out[split])) for split in SPLITS}
+
+        def write(split: str, table: pa.Table) -> None:
+            files[split].write(as_promised(table, contract))
+
+        results = [_merge(parts, piece, ranks, rules, split_of, write, drop_duplicates) for piece in pieces]
+    return results[0] if len(results) == 1 else _together(results, rules)
+
+
+def _merge(
+    parts: Mapping[str, list[Path]],
+    piece: Subjects,
+    ranks: Mapping[str, int],
+    rules: PairRules,
+    split_of: SplitOf,
+    write: Callable[[str, pa.Table], None],
+    drop_duplicates: bool,
+) -> ShardResult:
+    """Merge what a shard has of some subjects, and hand on the rows of each split."""
+    table = _read(parts, ranks, piece)
     judged = rules.judge(table)
     order, names = in_order(table, judged), sorted(ranks, key=lambda name: ranks[name])
     duplicates = {}
     if drop_duplicates:
-        again = equal_to_earlier(table, judged, order, lambda: _record_ids(parts))
+        again = equal_to_earlier(table, judged, order, lambda: _record_ids(parts, piece))
         of_rank = np.bincount(table["table_rank"].to_numpy()[order[again]], minlength=len(names))
         duplicates = {name: n for name, n in zip(names, of_rank.tolist(), strict=True) if n}
         order = np.delete(order, again)
@@ -122,7 +146,7 @@ def merge_shard(
     for number, split in enumerate(SPLITS):
         chosen = order[splits == number]
         if len(chosen):
-            write_events(events.take(pa.array(chosen)), contract, out[split])
+            write(split, events.take(pa.array(chosen)))
             n_rows[split] = len(chosen)
     n_statuses = len(STATUS_NAMES)
     statuses = np.bincount(judged.status[order], minlength=n_statuses)
@@ -151,22 +175,67 @@ def merge_shard(
     )  # fmt: skip
 
 
-def write_events(table: pa.Table, contract: Contract, path: Path) -> None:
-    """Write rows of events with the contract's schema and fixed row groups."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = table.select(contract.names).cast(contract.arrow_schema())
-    pq.write_table(
-        table, path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP, use_dictionary=_DICTIONARIES,
-        column_encoding=_STEPS, write_statistics=_STATISTICS,
+def _together(results: Sequence[ShardResult], rules: PairRules) -> ShardResult:
+    """Return what became of a shard, of its pieces, none of which shares a subject with another."""
+
+    def summed(counts: Iterable[Iterable[tuple[Any, int]]]) -> dict[Any, int]:
+        total: Counter[Any] = Counter()
+        for one in counts:
+            for key, n in one:
+                total[key] += n
+        return {key: total[key] for key in sorted(total)}
+
+    met = sorted({rules.index[pair] for one in results for pair in one.pairs})
+    place, pairs = {index: i for i, index in enumerate(met)}, rules.pairs(met)
+
+    def at(one: ShardResult, pair: int) -> int:
+        return place[rules.index[one.pairs[pair]]]
+
+    of_status = summed([((at(one, p), status), n) for p, status, n in one.numbers] for one in results)
+    texts: dict[str, list[int]] = {}
+    for code, *counts in (row for one in results for row in one.texts):
+        texts[code] = [a + b for a, b in zip(texts.get(code, [0] * len(counts)), counts, strict=True)]
+    ranked = [STATUS_NAMES.index(name) for one in results for name in one.statuses]
+    statuses = summed(one.statuses.items() for one in results)
+    return ShardResult(
+        n_rows={split: n for split in SPLITS if (n := sum(one.n_rows.get(split, 0) for one in results))},
+        duplicates=summed(one.duplicates.items() for one in results),
+        unit_rules=summed(one.unit_rules.items() for one in results),
+        statuses={STATUS_NAMES[i]: statuses[STATUS_NAMES[i]] for i in sorted({*ranked})},
+        pairs=pairs, rules=rules.known(pairs), numbers=[(*key, n) for key, n in of_status.items()],
+        texts=[(code, *texts[code]) for code in sorted(texts)],  # type: ignore[misc]
+        people=summed(one.people.items() for one in results),
+        people_of_pairs=[
+            *summed([(at(one, p), n) for p, n in one.people_of_pairs] for one in results).items()
+        ],
     )  # fmt: skip
 
 
-def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int]) -> pa.Table:
+def event_writer(path: Path) -> Groups:
+    """Return what writes rows of events, as `as_promised` lays them out, with fixed row groups."""
+    return Groups(
+        path, ROW_GROUP, compression="zstd", compression_level=1, use_dictionary=_DICTIONARIES, column_encoding=_STEPS,
+        write_statistics=_STATISTICS,
+    )  # fmt: skip
+
+
+def as_promised(table: pa.Table, contract: Contract) -> pa.Table:
+    """Return rows with the contract's schema."""
+    return table.select(contract.names).cast(contract.arrow_schema())
+
+
+def write_events(table: pa.Table, contract: Contract, path: Path) -> None:
+    """Write rows of events that are there at once."""
+    with event_writer(path) as file:
+        file.write(as_promised(table, contract))
+
+
+def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int], piece: Subjects) -> pa.Table:
     tables = []
     for name, files in parts.items():
         for file in files:
             columns = [one for one in parquet_schema(file).names if one not in (*HIDDEN, "is_static", RECORD_ID)]
-            table = read_parquet(file, columns, read_dictionary=[one for one in _TEXTS if one in columns])
+            table = read_piece(file, columns, piece, read_dictionary=[one for one in _TEXTS if one in columns])
             # a file that was written anew, less its rows without a time, no longer says what is never null
             table = table.cast(pa.schema([field.with_nullable(True) for field in table.schema]))
             rank = pa.array(np.full(len(table), ranks[name], dtype=np.int16))
@@ -174,12 +243,13 @@ def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int]) -> pa.Table
     return pa.concat_tables(tables, promote_options="default").unify_dictionaries().combine_chunks()
 
 
-def _record_ids(parts: Mapping[str, list[Path]]) -> pa.ChunkedArray:
+def _record_ids(parts: Mapping[str, list[Path]], piece: Subjects) -> pa.ChunkedArray:
     """Return what tells records apart, for the rows of `_read`: texts that take long to read and are seldom asked."""
     tables = []
     for file in (file for files in parts.values() for file in files):
         told = RECORD_ID in parquet_schema(file).names
-        ids = read_parquet(file, [RECORD_ID])[RECORD_ID] if told else pa.nulls(parquet_metadata(file).num_rows)
+        read = read_piece(file, ["subject_id", *([RECORD_ID] if told else [])], piece)
+        ids = read[RECORD_ID] if told else pa.nulls(len(read))
         tables.append(pa.table({RECORD_ID: ids.cast(pa.string())}))
     return pa.concat_tables(tables)[RECORD_ID]
 

@@ -7,11 +7,13 @@ The origin is subtracted in int64, so a shifted calendar changes no bit of what 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tawt.contracts.contract import Contract
 from tawt.transforms.columns import NO_TIME, times_of
@@ -54,6 +56,18 @@ def to_dataset(
     n_static = np.bincount(place, weights=static, minlength=len(subjects)).astype(np.int32)
     index = {"subject_id": subjects, "start": start, "length": length, "n_static": n_static, "origin": origin}
     return _table(arranged(columns, static), contract), _table(index, index_contract), n_fallback
+
+
+def as_one(pieces: Sequence[tuple[pa.Table, pa.Table, int]]) -> tuple[pa.Table, pa.Table, int]:
+    """Return what `to_dataset` gave of some subjects after others as if it had been given all of them."""
+    tables, indexes, n_fallback = zip(*pieces, strict=True)
+    starts = np.cumsum([0, *map(len, tables)])
+    place = indexes[0].schema.get_field_index("start")
+    moved = [
+        index.set_column(place, index.field(place), pc.add(index["start"], start).cast(index.field(place).type))
+        for index, start in zip(indexes, starts.tolist(), strict=False)
+    ]
+    return pa.concat_tables(tables), pa.concat_tables(moved), sum(n_fallback)
 
 
 def _origins(

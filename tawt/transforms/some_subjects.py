@@ -1,0 +1,123 @@
+"""A shard in pieces of whole subjects, so that what is in memory at once hangs on no shard's size.
+
+A subject's rows stay together, and subjects in their order: what is made of each by itself is the same for any pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tawt.readers import parquet_batches, parquet_metadata, read_parquet
+
+MOST_ROWS = 1 << 18
+"""Rows of a piece, where none of its subjects has more: 150 MB while they are merged."""
+Subjects = tuple[int, int] | None
+"""The first and the last subject of a piece; None = all."""
+
+
+def pieces_of(files: Iterable[Path]) -> list[Subjects]:
+    """Return the pieces of a shard whose subjects are in any order in its files."""
+    files = list(files)
+    if sum(parquet_metadata(file).num_rows for file in files) <= MOST_ROWS:
+        return [None]
+    subjects, n_rows = np.empty(0, np.int64), np.empty(0, np.int64)
+    for file in files:
+        found, n = np.unique(read_parquet(file, ["subject_id"])["subject_id"].to_numpy(), return_counts=True)
+        subjects, place = np.unique(np.append(subjects, found), return_inverse=True)
+        n_rows = np.bincount(place, weights=np.append(n_rows, n), minlength=len(subjects)).astype(np.int64)
+    return [(int(subjects[a]), int(subjects[b - 1])) for a, b in _together(n_rows.tolist())]
+
+
+def _together(n_rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first place and the one after the last of subjects that are together of no more than so many rows."""
+    start = held = 0
+    for i, n in enumerate(n_rows):
+        if i > start and held + n > MOST_ROWS:
+            yield start, i
+            start, held = i, 0
+        held += n
+    if len(n_rows) > start:
+        yield start, len(n_rows)
+
+
+def read_piece(path: Path, columns: Sequence[str], piece: Subjects, **options: Any) -> pa.Table:
+    """Return the rows of some subjects, in their order; as of `read_parquet`."""
+    if piece is None:
+        return read_parquet(path, columns, **options)
+    first, last = piece
+    kept, schema = [], None
+    for batch in parquet_batches(path, columns, **options):
+        schema = batch.schema
+        subject = batch["subject_id"]
+        kept.append(batch.filter(pc.and_(pc.greater_equal(subject, first), pc.less_equal(subject, last))))
+    return pa.Table.from_batches(kept, schema) if kept else read_parquet(path, columns, **options)
+
+
+def by_subjects(path: Path, columns: Sequence[str] | None, **options: Any) -> Iterator[pa.Table]:
+    """Yield the rows of a file that is sorted by subject, some subjects at a time; of an empty file its columns."""
+    held: list[pa.RecordBatch] = []
+    n_held, n_given = 0, 0
+    for batch in parquet_batches(path, columns, **options):
+        held.append(batch)
+        n_held += len(batch)
+        if n_held > MOST_ROWS:
+            rows = pa.Table.from_batches(held)
+            subject = rows["subject_id"].to_numpy()
+            end = int(np.searchsorted(subject, subject[min(MOST_ROWS, n_held - 1)]))  # where the one that is cut begins
+            end = end or int(np.searchsorted(subject, subject[0], side="right"))
+            if end == n_held:  # one subject so far, and there may be more of it
+                continue
+            n_given += 1
+            yield rows.slice(0, end)
+            held = rows.slice(end).combine_chunks().to_batches()
+            n_held -= end
+    if held or not n_given:
+        yield pa.Table.from_batches(held) if held else read_parquet(path, columns, **options)
+
+
+class Groups:
+    """Writes rows that come in pieces to a Parquet file, in row groups of one size, as if they came at once.
+
+    Args:
+        path: The file; none is made of no rows.
+        size: Rows of a group.
+        options: Of the writer.
+    """
+
+    def __init__(self, path: Path, size: int, **options: Any) -> None:
+        self._path, self._size, self._options = path, size, options
+        self._held: pa.Table | None = None
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, table: pa.Table) -> None:
+        """Take in rows."""
+        held = table if self._held is None else pa.concat_tables([self._held, table])
+        whole = len(held) // self._size * self._size
+        for at in range(0, whole, self._size):
+            self._write(held.slice(at, self._size))
+        self._held = held.slice(whole)
+
+    def _write(self, group: pa.Table) -> None:
+        if self._writer is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = pq.ParquetWriter(self._path, group.schema, **self._options)
+        self._writer.write_table(group.combine_chunks(), row_group_size=self._size)
+
+    def __enter__(self) -> Groups:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            if error is None and self._held is not None and (len(self._held) or self._writer is None):
+                self._write(self._held)
+        finally:
+            if self._writer is not None:
+                self._writer.close()
