@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 from collections.abc import Iterator
@@ -73,6 +74,19 @@ def memory_of_the_system() -> Iterator[None]:
         yield
     finally:
         pa.set_memory_pool(before)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _SPARING = -1, -3, 1 << 20
+
+
+def give_back_memory() -> None:
+    """Let large blocks go back to the system as soon as they are free: C's library keeps them for later otherwise, the
+    larger the more it has seen. It takes some time, and spares memory."""
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        c = ctypes.CDLL(None)
+        c.mallopt(_M_MMAP_THRESHOLD, _SPARING)
+        c.mallopt(_M_TRIM_THRESHOLD, _SPARING)
+        c.malloc_trim(0)
 
 
 def shell_limits() -> list[Bound]:

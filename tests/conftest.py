@@ -31,7 +31,7 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
 def _one_thread_each() -> Iterator[None]:
     """A worker's engine has one thread where a test does not say how many."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tawt.database.connect.usable_cpus", lambda: 1)
+        patch.setattr("tawt.database.limits.usable_cpus", lambda: 1)
         yield
 
 

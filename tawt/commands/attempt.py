@@ -10,7 +10,8 @@ import duckdb
 import pyarrow as pa
 
 from tawt.builtin.all import seen_stage
-from tawt.database.connect import Limits, as_relation, bounded_memory, interruptible, wrapped_errors
+from tawt.database.connect import as_relation, bounded_memory, interruptible, wrapped_errors
+from tawt.database.limits import Limits
 from tawt.database.parse import parse, relations, statements
 from tawt.errors import ConfigError, nearest
 from tawt.pipeline.ledger import mend_of, standing

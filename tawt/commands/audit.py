@@ -19,7 +19,8 @@ from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.label_set import about_labels
 from tawt.contracts.workspace import AUDITS
-from tawt.database.connect import Limits, wrapped_errors
+from tawt.database.connect import wrapped_errors
+from tawt.database.limits import Limits
 from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError
 from tawt.evaluation.leaks import audit_records, tell

@@ -12,7 +12,8 @@ from tawt.builtin.all import graph_of, seen_graph
 from tawt.config.base import Section
 from tawt.contracts.layers import TASKS
 from tawt.contracts.workspace import EVALUATIONS
-from tawt.database.connect import Limits, connect
+from tawt.database.connect import connect
+from tawt.database.limits import Limits
 from tawt.errors import FileError, StageError
 from tawt.evaluations.simpler import NAMES
 from tawt.heads.label_set import LabelSet

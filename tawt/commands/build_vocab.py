@@ -13,7 +13,7 @@ from tawt.commands.carry_coverage import CarryResult, read_found
 from tawt.contracts.basis import Basis, basis_of
 from tawt.contracts.dataset import VOCABULARY
 from tawt.contracts.layers import VOCABULARY_STAGES
-from tawt.database.connect import Limits
+from tawt.database.limits import Limits
 from tawt.dataset.vocabulary import read_vocabulary
 from tawt.errors import ConfigError, DatasetError, StaleError, nearest
 from tawt.modalities.contents import drop_left

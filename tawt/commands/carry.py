@@ -14,7 +14,7 @@ from tawt.commands.carry_coverage import CarryResult, read_found
 from tawt.contracts.basis import basis_of
 from tawt.contracts.dataset import VOCABULARY
 from tawt.contracts.layers import VOCABULARY_STAGES
-from tawt.database.connect import Limits
+from tawt.database.limits import Limits
 from tawt.dataset.place import carried_place, is_written_in
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import ConfigError, DatasetError, FileError, StaleError, TawtError

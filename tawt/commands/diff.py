@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from tawt.builtin.all import graph_of, seen_graph, stage_of
 from tawt.contracts.layers import layer_of
-from tawt.database.connect import Limits, bounded_memory, looking, wrapped_errors
+from tawt.database.connect import bounded_memory, looking, wrapped_errors
+from tawt.database.limits import Limits
 from tawt.errors import ConfigError, StageError
 from tawt.pipeline.each_shard import KEPT
 from tawt.pipeline.holding import still

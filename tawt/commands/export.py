@@ -14,7 +14,7 @@ from tawt.cards.facts import DatasetFacts
 from tawt.contracts.contract import own_contract
 from tawt.contracts.meds import dataset_name
 from tawt.contracts.workspace import is_workspace
-from tawt.database.connect import Limits
+from tawt.database.limits import Limits
 from tawt.errors import ConfigError
 from tawt.exports.form import Form, form_of
 from tawt.exports.write import write_dataset

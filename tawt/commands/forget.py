@@ -13,7 +13,7 @@ from tawt.contracts.dataset import DATASET, SPLITS, DatasetManifest
 from tawt.contracts.opted_out import OptedOut, new_opt_out, write_opted_out
 from tawt.contracts.subjects import MAP
 from tawt.contracts.workspace import AUDITS, CARRIED, EVALUATIONS, RISKS
-from tawt.database.connect import Limits
+from tawt.database.limits import Limits
 from tawt.errors import ConfigError, FileError, TawtError
 from tawt.files import ASIDE
 from tawt.labels.held import label_judges

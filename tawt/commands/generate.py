@@ -21,7 +21,7 @@ from tawt.config.load import load
 from tawt.config.rules import RulesConfig
 from tawt.contracts.cells import SMALL_CELL, few
 from tawt.contracts.synthetic import PROVENANCE, SYNTHETIC_SETS, GateVerdict
-from tawt.database.connect import Limits
+from tawt.database.limits import Limits
 from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError, DatasetError, PrivacyError, nearest
 from tawt.files import alone_at, digest, made_folder

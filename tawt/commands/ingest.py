@@ -12,7 +12,7 @@ from tawt.config.named import placed
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.layers import made_by
 from tawt.contracts.workspace import is_workspace
-from tawt.database.connect import Limits
+from tawt.database.limits import Limits
 from tawt.errors import ConfigError, SourceError, TawtError, printable
 from tawt.labels.held import label_judges
 from tawt.labels.language import duration

@@ -14,7 +14,7 @@ from tawt.commands.ingest import ingest
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.basis import basis_of
 from tawt.contracts.layers import VOCABULARY_STAGES
-from tawt.database.connect import Limits
+from tawt.database.limits import Limits
 from tawt.dataset.reader import TripletDataset
 from tawt.pipeline.holding import hold
 from tawt.pipeline.run import make

@@ -15,7 +15,8 @@ from tawt.commands.ingest import run
 from tawt.contracts.label_columns import as_labels
 from tawt.contracts.label_set import AboutLabels, about_labels, label_path
 from tawt.contracts.workspace import is_outside
-from tawt.database.connect import Limits, connect
+from tawt.database.connect import connect
+from tawt.database.limits import Limits
 from tawt.errors import ConfigError, StageError
 from tawt.files import digest, made_folder, write_parquet
 from tawt.labels.count import counts_of, of_one_answer

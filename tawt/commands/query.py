@@ -13,7 +13,6 @@ from tawt.contracts.label_set import FOLDER, label_sets
 from tawt.contracts.layers import layer_of
 from tawt.database.connect import (
     SCHEMAS,
-    Limits,
     as_relation,
     bounded_memory,
     identifier,
@@ -22,6 +21,7 @@ from tawt.database.connect import (
     parquet_files,
     wrapped_errors,
 )
+from tawt.database.limits import Limits
 from tawt.errors import FileError, SourceError, StageError
 from tawt.pipeline.holding import still
 from tawt.pipeline.keys import Now

@@ -13,15 +13,8 @@ import pyarrow.compute as pc
 from tawt.builtin.all import seen_stage
 from tawt.contracts.layers import raw_table
 from tawt.contracts.reasons import OF_SUBJECTS
-from tawt.database.connect import (
-    Limits,
-    bounded_memory,
-    identifier,
-    interruptible,
-    literal,
-    looking,
-    wrapped_errors,
-)
+from tawt.database.connect import bounded_memory, identifier, interruptible, literal, looking, wrapped_errors
+from tawt.database.limits import Limits
 from tawt.errors import FileError, SourceError, StageError
 from tawt.pipeline.gone import known_gone
 from tawt.pipeline.ledger import standing

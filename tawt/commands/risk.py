@@ -18,7 +18,8 @@ from tawt.commands.out_folder import hold_folder, hold_names, published
 from tawt.config.label import LabelConfig
 from tawt.contracts.cells import SMALL_CELL, few
 from tawt.contracts.workspace import RISKS
-from tawt.database.connect import Limits, connect
+from tawt.database.connect import connect
+from tawt.database.limits import Limits
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError
 from tawt.evaluation.predictions import Predictions, read_predictions, write_predictions

@@ -11,7 +11,8 @@ from typing import Any
 
 from tawt.builtin.all import all_stages, seen_graph, stage_of, stages_of
 from tawt.config.named import placed
-from tawt.database.connect import Limits, connect, wrapped_errors
+from tawt.database.connect import connect, wrapped_errors
+from tawt.database.limits import Limits
 from tawt.errors import ConfigError, FileError, StageError
 from tawt.files import write_text
 from tawt.pipeline.holding import still

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -19,9 +18,10 @@ from typing import Any, TypeVar
 import duckdb
 
 from tawt.contracts.layers import LAYERS
+from tawt.database.limits import Limits
 from tawt.database.macros import Macro, load_macros, make_macros
 from tawt.errors import ConfigError, SourceError, StageError, TawtError
-from tawt.machine import available_bytes, data_bytes, data_limit, usable_cpus
+from tawt.machine import data_bytes, data_limit
 from tawt.places import as_pattern, real
 from tawt.project import Project
 from tawt.room import NUMBERS, is_end_of_memory, memory_error
@@ -29,52 +29,8 @@ from tawt.shell import command
 
 T = TypeVar("T")
 SCHEMAS = ("raw", *(layer.name for layer in LAYERS.values() if layer.suffix == ".parquet"))
-_LEAST_MEGABYTES = 50
-_LEAST_MOST_THREADS = 64
-"""Threads that may be asked for on any machine; more may be where there are many cores."""
-_SHARD_MEGABYTES = 600
-"""What a shard of 128 MB of raw text takes while it is merged or encoded; 500 thousand rows took 480."""
-
 _BESIDE_MEGABYTES = 1000
 """What the engine may take beside the blocks that it counts: buffers, stacks of threads, cells in the making."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a data command may use."""
-
-    threads: int
-    memory_limit: str
-    """As DuckDB writes it, `2GB`."""
-
-    @classmethod
-    def of(cls, threads: int | None = None, memory_limit: str | None = None) -> Limits:
-        """Return the limits asked for, else all cores and 60 % of the memory of the machine or cgroup, or of what a
-        limit of the shell leaves.
-
-        Raises:
-            ConfigError: A limit is not one.
-        """
-        most = max(_LEAST_MOST_THREADS, 8 * usable_cpus())
-        if threads is not None and not 1 <= threads <= most:
-            raise ConfigError("--threads", f"is {threads}, expected 1 to {most}", "leave it out for all cores")
-        if memory_limit is not None and not _LEAST_MEGABYTES <= _megabytes(memory_limit) < 1e12:
-            raise ConfigError(
-                f"--memory-limit {memory_limit}", f"is not a size of at least {_LEAST_MEGABYTES}MB, with its unit, "
-                "expected for example 2GB", "leave it out for 60 % of the memory",
-            )  # fmt: skip
-        most_megabytes = max(_LEAST_MEGABYTES, int(available_bytes() * 0.6) >> 20)
-        return cls(threads or usable_cpus(), memory_limit or f"{most_megabytes}MiB")
-
-    @property
-    def workers(self) -> int:
-        """How many shards may be in memory at once: one per thread, as far as the memory limit goes."""
-        return max(1, min(self.threads, int(_megabytes(self.memory_limit) / _SHARD_MEGABYTES)))
-
-
-def _megabytes(size: str) -> float:
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([mMgGtT])i?[bB]", size)
-    return float(match[1]) * 1000.0 ** "MGT".index(match[2].upper()) if match else 0.0
 
 
 def connect(
@@ -106,7 +62,7 @@ def connect(
             )  # fmt: skip
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": limits.threads,
-        "memory_limit": limits.memory_limit,
+        "memory_limit": limits.engine,
         "python_enable_replacements": False,
         "autoinstall_known_extensions": False,
         "preserve_insertion_order": True,
@@ -177,7 +133,7 @@ def bounded_memory(limits: Limits) -> Iterator[None]:
     if taken is None:
         yield
         return
-    with data_limit(taken + int(_megabytes(limits.memory_limit) * 1e6) + _BESIDE_MEGABYTES * 1_000_000):
+    with data_limit(taken + int(limits.megabytes * 1e6) + _BESIDE_MEGABYTES * 1_000_000):
         yield
 
 

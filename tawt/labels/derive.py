@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from tawt.contracts.cells import SMALL_CELL, few
 from tawt.contracts.contract import own_contract
-from tawt.database.connect import Limits, bounded_memory, interruptible, wrapped_errors
+from tawt.database.connect import bounded_memory, interruptible, wrapped_errors
+from tawt.database.limits import Limits
 from tawt.errors import StageError
 from tawt.labels.compile import Compiled, compile_task
 from tawt.labels.task import Task

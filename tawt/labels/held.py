@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 from tawt.contracts.layers import LAYERS
-from tawt.database.connect import Limits, connect
+from tawt.database.connect import connect
+from tawt.database.limits import Limits
 from tawt.errors import StageError
 from tawt.labels.judge import judge
 from tawt.pipeline.manifest import Manifest

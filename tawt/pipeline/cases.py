@@ -30,7 +30,8 @@ from tawt.contracts.account import Places
 from tawt.contracts.contract import Contract
 from tawt.contracts.layers import LAYERS, SQL_LAYERS, layer_of, raw_table
 from tawt.contracts.reasons import AT_ITS_TIME
-from tawt.database.connect import Limits, connect, identifier, literal, parquet_files
+from tawt.database.connect import connect, identifier, literal, parquet_files
+from tawt.database.limits import Limits
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.pipeline.relations import bind_output
 from tawt.pipeline.sql_stage import run_on

@@ -13,7 +13,7 @@ from tawt.contracts.contract import Contract
 from tawt.contracts.layers import raw_table
 from tawt.contracts.meds import dataset_name
 from tawt.contracts.workspace import home_of
-from tawt.database.connect import Limits
+from tawt.database.limits import Limits
 from tawt.errors import ConfigError, SourceError, StageError
 from tawt.pipeline.commit import others_of
 from tawt.pipeline.fingerprint import components_of

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import duckdb
 
 from tawt.contracts.layers import raw_table
-from tawt.database.connect import Limits, identifier, looking, wrapped_errors
+from tawt.database.connect import identifier, looking, wrapped_errors
+from tawt.database.limits import Limits
 from tawt.errors import SourceError, StageError
 from tawt.pipeline.manifest import unfinished
 from tawt.pipeline.plan import inputs_of, raw_tables

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tawt.contracts.opted_out import remember
-from tawt.database.connect import Limits
+from tawt.database.limits import Limits
 from tawt.errors import StageError, TawtError
 from tawt.files import digest
-from tawt.machine import memory_of_the_system
+from tawt.machine import give_back_memory, memory_of_the_system
 from tawt.pipeline.commit import commit, forget_others
 from tawt.pipeline.foretold import Forecast, hold_room
 from tawt.pipeline.gone import without_gone
@@ -214,6 +214,8 @@ def run_stage(
 ) -> None:
     """Run one stage on what is there, and publish what it gave."""
     stage, started, key = step.stage, time.perf_counter(), digest(step.components.model_dump())
+    if plan.limits.tight:
+        give_back_memory()
     report({"event": "start", "stage": stage.name, "reason": step.reason})
     bound = bound_for(plan, step, there)
     if (who := bound.settings.opted_out) is not None and bound.gone is not None:

@@ -19,7 +19,10 @@ from tawt.sources.held import held_on
 from tawt.sources.stage import Bound
 from tawt.transforms.subject_hash import SAMPLE_SALT
 
-_TEXT_BYTES_PER_SHARD = 128 << 20
+_TEXT_BYTES_PER_SHARD = 64 << 20
+"""About a quarter of a million laboratory results: then a shard is seldom cut into pieces while it is merged."""
+_LEAST_OF_RECORD = 100
+"""Bytes that a record counts for, however short it is."""
 _HASHES = 1 << 32
 
 
@@ -40,7 +43,7 @@ def check_sample(sample: str | int | None) -> str | None:
 
 
 def shard_count(pipeline: PipelineConfig, raw: dict[str, RawTable], before: int) -> int:
-    """Return the number of shards: the pipeline's, else by the size of the raw files, else what it was before.
+    """Return the number of shards: the pipeline's, else by the text and the records of the raw files, else what it was.
 
     It is a power of two, so that raw files which grow seldom cut all shards anew: when they are twice as large.
     """
@@ -48,9 +51,12 @@ def shard_count(pipeline: PipelineConfig, raw: dict[str, RawTable], before: int)
         return pipeline.shards
     if not raw:
         return before
-    n_bytes = sum(
-        file.path.stat().st_size * format_of(file.path).text_per_byte for table in raw.values() for file in table.files
+    texts = (
+        sum(file.path.stat().st_size * format_of(file.path).text_per_byte for file in table.files)
+        for table in raw.values()
     )
+    least = (_LEAST_OF_RECORD * table.n_records for table in raw.values())
+    n_bytes = sum(map(max, texts, least))
     return 1 << max(0, round(math.log2(max(1, n_bytes / _TEXT_BYTES_PER_SHARD))))
 
 

@@ -20,7 +20,8 @@ from tawt.contracts.layers import raw_table
 from tawt.contracts.opted_out import NOBODY, OptedOut, remember
 from tawt.contracts.reasons import FORGOTTEN
 from tawt.contracts.subjects import MAP, with_key
-from tawt.database.connect import Limits, connect, identifier, interruptible, literal, parquet_files, wrapped_errors
+from tawt.database.connect import connect, identifier, interruptible, literal, parquet_files, wrapped_errors
+from tawt.database.limits import Limits
 from tawt.files import digest, keep_private, link
 from tawt.pipeline.commit import commit
 from tawt.pipeline.faults import count_faults, held_faults

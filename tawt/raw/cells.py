@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from tawt.database.connect import Limits, identifier, literal, looking, wrapped_errors
+from tawt.database.connect import identifier, literal, looking, wrapped_errors
+from tawt.database.limits import Limits
 from tawt.errors import SourceError
 from tawt.places import real
 from tawt.raw.copies import readable

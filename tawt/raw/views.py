@@ -17,7 +17,8 @@ from tawt.contracts.contract import Column
 from tawt.contracts.opted_out import NOBODY
 from tawt.contracts.table import marks_of, number_marks
 from tawt.contracts.types import TYPES
-from tawt.database.connect import Limits, file_list, identifier, literal, parquet_files, wrapped_errors
+from tawt.database.connect import file_list, identifier, literal, parquet_files, wrapped_errors
+from tawt.database.limits import Limits
 from tawt.database.stream import batches
 from tawt.errors import SourceError
 from tawt.raw.find import RawTable

@@ -19,7 +19,8 @@ from typing import Any
 import duckdb
 
 from tawt.config.load import parse_yaml
-from tawt.database.connect import Limits, connect, literal
+from tawt.database.connect import connect, literal
+from tawt.database.limits import Limits
 from tawt.database.macros import Macro, Macros, load_macros, one_expression
 from tawt.errors import ConfigError, StageError, nearest
 from tawt.project import Project

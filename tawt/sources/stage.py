@@ -16,7 +16,7 @@ from tawt.contracts.contract import Contract, own_contract
 from tawt.contracts.layers import Layer, layer_of, raw_table
 from tawt.contracts.opted_out import OptedOut
 from tawt.contracts.table import Table
-from tawt.database.connect import Limits
+from tawt.database.limits import Limits
 from tawt.errors import TawtError
 from tawt.project import Project
 from tawt.raw.find import RawTable

@@ -145,8 +145,9 @@ def _merge(
     splits = split_of(subject)
     for number, split in enumerate(SPLITS):
         chosen = order[splits == number]
+        for at in range(0, len(chosen), ROW_GROUP):  # a group at a time: texts that are written out are large
+            write(split, events.take(pa.array(chosen[at : at + ROW_GROUP])))
         if len(chosen):
-            write(split, events.take(pa.array(chosen)))
             n_rows[split] = len(chosen)
     n_statuses = len(STATUS_NAMES)
     statuses = np.bincount(judged.status[order], minlength=n_statuses)

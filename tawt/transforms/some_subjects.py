@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from tawt.readers import parquet_batches, parquet_metadata, read_parquet
 
 MOST_ROWS = 1 << 18
-"""Rows of a piece, where none of its subjects has more: 150 MB while they are merged."""
+"""Rows of a piece, where none of its subjects has more: 200 MB while they are merged."""
 Subjects = tuple[int, int] | None
 """The first and the last subject of a piece; None = all."""
 
@@ -103,7 +103,8 @@ class Groups:
         whole = len(held) // self._size * self._size
         for at in range(0, whole, self._size):
             self._write(held.slice(at, self._size))
-        self._held = held.slice(whole)
+        # a copy of what is left: a slice keeps all that it is cut from
+        self._held = held.take(pa.array(np.arange(whole, len(held)))) if whole else held
 
     def _write(self, group: pa.Table) -> None:
         if self._writer is None:

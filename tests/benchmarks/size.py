@@ -24,7 +24,7 @@ from typing import Any
 JOB = """
 import json, sys, time
 import tawt, tawt.pipeline.run
-command, raw, out, limit, threads, pipeline = sys.argv[1:7]
+command, raw, out, limit, threads, pipeline, *settings = sys.argv[1:]
 def say(**told):  # in one piece, for shards are told by several threads
     sys.stdout.write(json.dumps({"at": time.time(), **told}) + "\\n")
     sys.stdout.flush()
@@ -40,7 +40,7 @@ def report(event):
         say(**told)
 given = dict(memory_limit=limit or None, threads=int(threads), report=report)
 if command == "ingest":
-    tawt.ingest(raw, pipeline, out, **given)
+    tawt.ingest(raw, pipeline, out, settings=tuple(settings), **given)
 else:
     tawt.build_vocab(out, **given)
 """
@@ -78,7 +78,7 @@ def measure(command: str, raw: Path, out: Path, given: argparse.Namespace) -> di
     """Run a command on an extract, and return what each stage took."""
     events: list[dict[str, Any]] = []
     now, most, disk, over = "begin", defaultdict[str, int](int), defaultdict[str, int](int), threading.Event()
-    words = [command, str(raw), str(out), given.memory_limit, str(given.threads), given.pipeline]
+    words = [command, str(raw), str(out), given.memory_limit, str(given.threads), given.pipeline, *given.set]
     process = subprocess.Popen([sys.executable, "-c", JOB, *words], stdout=subprocess.PIPE, text=True)
     began = time.time()
 
@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("--pipeline", default="mimic_iv")
     parser.add_argument("--memory-limit", default="500MB")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--set", nargs="*", default=[], help="settings of the pipeline, as shards=1")
     parser.add_argument("--dir", type=Path, help="where workspaces are made, and removed")
     parser.add_argument("--stages", action="store_true", help="a line for each stage, too")
     given = parser.parse_args()

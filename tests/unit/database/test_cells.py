@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tawt.database.connect import Limits, connect
+from tawt.database.connect import connect
+from tawt.database.limits import Limits
 from tawt.transforms.units import Units
 
 RANDOM = random.Random(9)

@@ -10,7 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tawt.database.connect import Limits, as_relation, bounded_memory, connect, wrapped_errors
+from tawt.database.connect import as_relation, bounded_memory, connect, wrapped_errors
+from tawt.database.limits import Limits
 from tawt.errors import ConfigError, RoomError, SourceError, StageError
 
 LIMITS = Limits(1, "200MB")
@@ -123,7 +124,8 @@ def test_an_endless_query_can_be_interrupted() -> None:
     """Ctrl-C ends a recursion that the engine never looks up from, with the code of an interrupt."""
     code = """
 import signal, threading, sys
-from tawt.database.connect import Limits, bounded_memory, connect, interruptible, wrapped_errors
+from tawt.database.connect import bounded_memory, connect, interruptible, wrapped_errors
+from tawt.database.limits import Limits
 connection = connect(Limits(1, "60MB"), [])
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell has it ignored
 threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
@@ -144,3 +146,9 @@ def test_a_folder_that_the_engine_cannot_reach_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has a backslash in its path, expected") as caught:
         connect(Limits(1, "100MB"), [tmp_path, folder])
     assert caught.value.hint
+
+
+def test_a_memory_limit_is_of_the_whole_program() -> None:
+    """The engine takes what the program leaves of it, at least two fifths; and as many shards are at work as pieces fit."""
+    found = [(one.engine, one.workers) for one in (Limits.of(4, f"{n}MB") for n in (60, 500, 1000, 4000))]
+    assert found == [("50MB", 1), ("250MB", 1), ("750MB", 3), ("3750MB", 4)]

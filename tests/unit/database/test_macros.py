@@ -8,7 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tawt.database.connect import Limits, connect
+from tawt.database.connect import connect
+from tawt.database.limits import Limits
 from tawt.database.macros import hold_calls, load_macros
 from tawt.database.parse import parse
 from tawt.errors import ConfigError, StageError

@@ -17,7 +17,7 @@ from tawt.builtin.all import stages_of
 from tawt.commands.ingest import ingest
 from tawt.config.named import resolve_pipeline
 from tawt.config.pipeline import PipelineConfig
-from tawt.database.connect import Limits
+from tawt.database.limits import Limits
 from tawt.errors import ConfigError, ContractError, SourceError, StageError, TawtError, nearest
 from tawt.pipeline.plan import make_plan
 from tawt.pipeline.workspace import open_workspace

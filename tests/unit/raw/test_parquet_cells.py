@@ -16,7 +16,8 @@ import pytest
 
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Column, Contract
-from tawt.database.connect import Limits, connect
+from tawt.database.connect import connect
+from tawt.database.limits import Limits
 from tawt.raw.find import find_raw_tables
 from tawt.raw.views import bind_raw
 

@@ -14,7 +14,8 @@ import pytest
 
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.contract import Column, Contract
-from tawt.database.connect import Limits, connect, literal
+from tawt.database.connect import connect, literal
+from tawt.database.limits import Limits
 from tawt.errors import SourceError
 from tawt.raw.copies import readable
 from tawt.raw.find import find_raw_tables

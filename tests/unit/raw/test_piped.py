@@ -12,7 +12,7 @@ import pytest
 
 from tawt.builtin.all import stages_of
 from tawt.config.named import resolve_pipeline
-from tawt.database.connect import Limits
+from tawt.database.limits import Limits
 from tawt.errors import TawtError
 from tawt.pipeline.plan import make_plan
 from tawt.pipeline.sql_stage import run_sql

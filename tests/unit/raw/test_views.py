@@ -19,7 +19,8 @@ import pytest
 import tawt
 from tawt.config.pipeline import Csv
 from tawt.contracts.contract import Contract
-from tawt.database.connect import Limits, connect
+from tawt.database.connect import connect
+from tawt.database.limits import Limits
 from tawt.errors import SourceError, StageError
 from tawt.files import write_sealed
 from tawt.raw.find import RawTable

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tawt.database.connect import Limits, connect
+from tawt.database.connect import connect
+from tawt.database.limits import Limits
 from tawt.transforms.subject_hash import SAMPLE_SALT, SHARD_SALT, SPLIT_SALT, assign_splits, subject_hash
 
 IDS = [0, 1, 42, 10_000_001, 2**31, 2**32, -1, -7, 2**63 - 1, -(2**63)]
