@@ -35,9 +35,9 @@ def split(tmp_path, write_dataset) -> Split:
             time[timed] -= first
             available[timed] -= first
             origins[i] += first
-        old = replace(old, timestamp=time, available_time=available)
+        old = old._replace(timestamp=time, available_time=available)
         late = np.where(rng.random(len(old.timestamp)) < 0.3, rng.integers(0, 6 * US_PER_HOUR, len(old.timestamp)), 0)
-        columns = replace(old, available_time=np.maximum(old.available_time, old.timestamp + late))
+        columns = old._replace(available_time=np.maximum(old.available_time, old.timestamp + late))
         mapped.append(replace(shard, columns=columns))
     return replace(split, mapped=tuple(mapped), origins=origins)
 
