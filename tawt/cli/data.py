@@ -9,7 +9,19 @@ import typer
 
 from tawt.cli.again import again, follow, foretell
 from tawt.cli.further import tell_found
-from tawt.cli.options import DATA_PANEL, DryRun, Force, Form, Memory, Set, SkipRoomCheck, Threads, Workspace
+from tawt.cli.options import (
+    DATA_PANEL,
+    Address,
+    DryRun,
+    Executor,
+    Force,
+    Form,
+    Memory,
+    Set,
+    SkipRoomCheck,
+    Threads,
+    Workspace,
+)
 from tawt.cli.output import Format, counted, next_command, of_train, print_most, print_rows, say
 from tawt.cli.ran import stage_progress, tell_run
 from tawt.cli.trained import threads_sleep_soon
@@ -89,6 +101,8 @@ def ingest(
     prepare: Annotated[
         bool, typer.Option("--prepare", help="Only read the raw files, for parts of a `tawt run` to go on")
     ] = False,
+    executor: Executor = "local",
+    address: Address = None,
     dry_run: DryRun = False,
     skip_room_check: SkipRoomCheck = False,
     form: Form = Format.table,
@@ -102,8 +116,8 @@ def ingest(
     with stage_progress(dry_run, form) as report:
         result = run_ingest(
             raw_dir, pipeline, workspace, sample=sample, settings=tuple(settings or ()), threads=threads,
-            memory_limit=memory_limit, force=force, prepare=prepare, dry_run=dry_run,
-            check_room=not skip_room_check, report=report,
+            memory_limit=memory_limit, force=force, prepare=prepare, executor=executor, address=address,
+            dry_run=dry_run, check_room=not skip_room_check, report=report,
         )  # fmt: skip
     tell_run(result, form)
     if dry_run:
@@ -132,6 +146,8 @@ def build_vocab(
     threads: Threads = None,
     memory_limit: Memory = None,
     force: Force = False,
+    executor: Executor = "local",
+    address: Address = None,
     dry_run: DryRun = False,
     skip_room_check: SkipRoomCheck = False,
     form: Form = Format.table,
@@ -151,8 +167,8 @@ def build_vocab(
         which: bool | str = base or True
         result = run_build_vocab(
             workspace, extend=extend and which, freeze=freeze and which, anew=anew, settings=tuple(settings or ()),
-            threads=threads, memory_limit=memory_limit, force=force, dry_run=dry_run, check_room=not skip_room_check,
-            report=report,
+            threads=threads, memory_limit=memory_limit, force=force, executor=executor, address=address,
+            dry_run=dry_run, check_room=not skip_room_check, report=report,
         )  # fmt: skip
     tell_run(result, form)
     if dry_run:
@@ -178,6 +194,8 @@ def run(
         str | None, typer.Option(help="i/N: do what falls to one of N processes on any machines", show_default=False)
     ] = None,
     wait: Annotated[str, typer.Option(help="With --part: how long others may give no sign")] = "5m",
+    executor: Executor = "local",
+    address: Address = None,
     dry_run: DryRun = False,
     skip_room_check: SkipRoomCheck = False,
     form: Form = Format.table,
@@ -197,6 +215,8 @@ def run(
             force=force,
             part=part,
             wait=wait,
+            executor=executor,
+            address=address,
             dry_run=dry_run,
             check_room=not skip_room_check,
             report=report,

@@ -22,6 +22,10 @@ Force = Annotated[bool, typer.Option("--force", help="Run even what is up to dat
 SkipRoomCheck = Annotated[
     bool, typer.Option("--skip-room-check", help="Begin even where the disk has too little room for what is made")
 ]
+Executor = Annotated[str, typer.Option(help="local, or ray: the workers of a Ray cluster")]
+Address = Annotated[
+    str | None, typer.Option(help="Of the Ray cluster; one of this machine by default", show_default=False)
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen, and why")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a config key, as key=value", show_default=False)]
 Kind = Annotated[

@@ -10,6 +10,7 @@ from pathlib import Path
 from tawt.builtin.all import all_stages, graph_of
 from tawt.builtin.vocabulary import UNKNOWN_BEFORE
 from tawt.commands.carry_coverage import CarryResult, read_found
+from tawt.commands.executors import executor_of
 from tawt.contracts.basis import Basis, basis_of
 from tawt.contracts.dataset import VOCABULARY
 from tawt.contracts.layers import VOCABULARY_STAGES
@@ -43,6 +44,8 @@ def build_vocab(
     threads: int | None = None,
     memory_limit: str | None = None,
     force: bool = False,
+    executor: str = "local",
+    address: str | None = None,
     dry_run: bool = False,
     check_room: bool = True,
     report: Report = lambda event: None,
@@ -63,6 +66,9 @@ def build_vocab(
         threads: Threads; all cores by default.
         memory_limit: As `2GB`; 60 % of the memory by default.
         force: Run every stage, even what is up to date.
+        executor: `local`, this process, or `ray`, the workers of a Ray cluster that see workspace and raw tables under
+            the same paths; `threads` and `memory_limit` are then those of each.
+        address: Of the Ray cluster; by default that of `RAY_ADDRESS`, else one of this machine alone.
         dry_run: Only say what would run, and why.
         check_room: Whether it does not begin where its disk has too little room for what it makes.
         report: Hears what happens.
@@ -75,6 +81,7 @@ def build_vocab(
         StageError: A stage cannot run, or does not balance.
     """
     root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
+    do = executor_of(executor, address, threads, memory_limit)
     open_workspace(root, settings)
     with hold_workspace(root, dry_run):
         opened = open_workspace(root, settings)  # as the command before left it
@@ -101,7 +108,7 @@ def build_vocab(
             {one.stage.name: one.manifest for one in there},
         )
         made = make(
-            opened, graph, chosen, limits, forced, dry_run, report, asked, hold=check_room, there=looked, now=now
+            opened, graph, chosen, limits, forced, dry_run, report, asked, hold=check_room, do=do, there=looked, now=now
         )
         if not dry_run:
             drop_left(root)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tawt.builtin.all import all_stages, stages_of
 from tawt.builtin.kept import as_they_ran
+from tawt.commands.executors import executor_of
 from tawt.config.named import placed
 from tawt.config.pipeline import PipelineConfig
 from tawt.contracts.layers import made_by
@@ -56,6 +58,8 @@ def ingest(
     memory_limit: str | None = None,
     force: bool = False,
     prepare: bool = False,
+    executor: str = "local",
+    address: str | None = None,
     dry_run: bool = False,
     check_room: bool = True,
     report: Report = lambda event: None,
@@ -73,6 +77,9 @@ def ingest(
         memory_limit: As `2GB`; 60 % of the memory by default. What does not fit spills to the workspace.
         force: Run every stage, even what is up to date.
         prepare: Only read the raw files and write down what is to be made of them, for parts of a `run`.
+        executor: `local`, this process, or `ray`, the workers of a Ray cluster that see workspace and raw tables under
+            the same paths; `threads` and `memory_limit` are then those of each.
+        address: Of the Ray cluster; by default that of `RAY_ADDRESS`, else one of this machine alone.
         dry_run: Only say what would run, and why; nothing is written, not even the workspace.
         check_room: Whether it does not begin where its disk has too little room for what it makes.
         report: Hears what happens.
@@ -89,7 +96,7 @@ def ingest(
     """
     root, raw_root = Path(workspace).expanduser(), Path(raw_dir).expanduser()
     sample = check_sample(sample)
-    limits = Limits.of(threads, memory_limit)
+    limits, do = Limits.of(threads, memory_limit), executor_of(executor, address, threads, memory_limit)
     resolved, project = given_pipeline(pipeline, settings)
     if not raw_root.is_dir():
         raise SourceError(str(raw_dir), "is not a folder, expected the folder of raw tables", "check the path")
@@ -122,7 +129,7 @@ def ingest(
         asked = Asked("ingest", settings=settings)
         judges = label_judges(given, limits, go_on=True)  # a sample may be too small for one, and events are not of it
         result = make(
-            given, graph, INGEST_LAYERS, limits, force, dry_run, report, asked, judges, check_room, found=found
+            given, graph, INGEST_LAYERS, limits, force, dry_run, report, asked, judges, check_room, do, found=found
         )
         return replace(result, notes=(*said, *result.notes))
 
@@ -175,6 +182,8 @@ def run(
     force: bool = False,
     part: str | None = None,
     wait: str = "5m",
+    executor: str = "local",
+    address: str | None = None,
     dry_run: bool = False,
     check_room: bool = True,
     report: Report = lambda event: None,
@@ -190,6 +199,9 @@ def run(
         part: `i/N`: this is one of N processes that share the run out, each with another i, from 1. They may start and
             end at any time, on any machine that has the workspace and the raw tables under the same paths.
         wait: How long a part waits for others that give no sign.
+        executor: `local`, this process, or `ray`, the workers of a Ray cluster that see workspace and raw tables under
+            the same paths; `threads` and `memory_limit` are then those of each.
+        address: Of the Ray cluster; by default that of `RAY_ADDRESS`, else one of this machine alone.
         dry_run: Only say what would run, and why.
         check_room: Whether it does not begin where its disk has too little room for what it makes.
         report: Hears what happens.
@@ -201,7 +213,11 @@ def run(
     """
     root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
     open_workspace(root)
+    do = executor_of(executor, address, threads, memory_limit)
     if part is not None:
+        if executor != "local":
+            what = "a part is what this process does, and an executor has it done by others, expected one of the two"
+            raise ConfigError("--part", what, "leave --part or --executor out")
         shared = _shared_out(part, wait, selection, root, force)
         with hold_together(root):
             return _run_part(open_workspace(root), shared, selection, limits, dry_run, report)
@@ -214,7 +230,7 @@ def run(
         asked = Asked("run", (selection,))
         judges = label_judges(opened, limits)
         graph = all_stages(opened)
-        result = make(opened, graph, selection, limits, force, dry_run, report, asked, judges, check_room, now=now)
+        result = make(opened, graph, selection, limits, force, dry_run, report, asked, judges, check_room, do, now=now)
         return replace(result, notes=(*said, *result.notes), following=_following(result, selection, report))
 
 
@@ -240,11 +256,9 @@ def _run_part(
     aside.mkdir(parents=True, exist_ok=True)
     spill = (aside / f"spill-{shared.part.name}").relative_to(workspace.root)
     opened = replace(workspace, spill_name=str(spill))
-    graph, asked = all_stages(opened), Asked("run", (selection,))
-    opened, plan = make_plan(opened, graph, selection, limits=limits)
-    if dry_run:
-        return foresee(opened, plan, report)
-    return run_part(opened, plan, shared, report, asked, label_judges(opened, limits))
+    graph, asked, judges = all_stages(opened), Asked("run", (selection,)), label_judges(opened, limits)
+    do = partial(run_part, shared=shared)
+    return make(opened, graph, selection, limits, False, dry_run, report, asked, judges, do=do)
 
 
 def _not_used(workspace: Workspace) -> tuple[str, ...]:

@@ -128,7 +128,7 @@ def run_stages(
             else:
                 try:
                     run_stage(workspace, plan, step, there, report, judges)
-                except _RefusedError as error:
+                except RefusedError as error:
                     if not judges.go_on:
                         raise
                     refused[step.stage.name] = f"{error.where} is not written: {error.what}"
@@ -184,7 +184,8 @@ def close_run(
 
 def make(
     workspace: Workspace, graph: Graph, selection: str | Sequence[str], limits: Limits, force: bool | Collection[str],
-    dry_run: bool, report: Report, asked: Asked, judges: Judges = NO_JUDGES, hold: bool = False, **read: Any,
+    dry_run: bool, report: Report, asked: Asked, judges: Judges = NO_JUDGES, hold: bool = False,
+    do: Callable[..., RunResult] = run_stages, **read: Any,
 ) -> RunResult:  # fmt: skip
     """Make a plan of the selected stages and do it, or only tell it; `hold` refuses one that its disk has no room for,
     and `read` is what `make_plan` need not look at.
@@ -195,10 +196,10 @@ def make(
     workspace, plan = make_plan(workspace, graph, selection, limits=limits, force=force, **read)
     if (room := hold_room(plan, workspace, refuse=hold and not dry_run)) is not None and (room.tight or dry_run):
         report({"event": "note", "text": room.text})
-    return foresee(workspace, plan, report) if dry_run else run_stages(workspace, plan, report, asked, judges)
+    return foresee(workspace, plan, report) if dry_run else do(workspace, plan, report, asked, judges)
 
 
-class _RefusedError(StageError):
+class RefusedError(StageError):
     """What a stage gave is whole, and cannot be used."""
 
 
@@ -234,7 +235,7 @@ def run_stage(
             try:
                 judge(stage.name, folder, there)
             except StageError as error:
-                raise _RefusedError(error.where, error.what, error.hint) from None
+                raise RefusedError(error.where, error.what, error.hint) from None
         quarantine, seconds = _quarantine(workspace, plan, stage, result), time.perf_counter() - started
         manifest = Manifest(
             stage=stage.name, fingerprint=key, components=step.components, accounts=result.accounts, files={},

@@ -1,0 +1,115 @@
+"""The workers of a real Ray cluster on this machine make the bytes of one process, also when some of them are killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tawt
+from tawt.errors import ConfigError
+from tests.unit.conftest import Hospital
+from tests.unit.pipeline.test_stability import hashes, reasons
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -c constraints.txt ray")
+QUICK = {"threads": 1, "memory_limit": "500MB"}
+N_WORKERS = 3
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A cluster of three workers, which tawt is told of by its address."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    begun = ray.init(num_cpus=N_WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield begun.address_info["gcs_address"]
+    ray.shutdown()
+
+
+def workers() -> list[int]:
+    """The processes that do tasks of tawt now."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(b"ray::tawt "):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def is_as_made_alone(w: Path, hospital: Hospital) -> bool:
+    """Whether all that is promised is of the same bytes as in the hospital, all is finished, and nothing lies aside."""
+    asides = [path for path in (w / ".aside").rglob("*") if path.is_file()]
+    return hashes(w) == hashes(hospital.workspace) and asides == [] and all(one.ok for one in tawt.check(w))
+
+
+def test_workers_that_are_killed_lose_nothing(hospital: Hospital, tmp_path: Path, address: str) -> None:
+    """Three of them end without a word while they are at work; ingest and build-vocab give the bytes of one process."""
+    killed: list[int] = []
+
+    def kill() -> None:
+        while len(killed) < 3:
+            for pid in workers()[:1]:
+                time.sleep(0.1 * len(killed))
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+            time.sleep(0.3)
+
+    threading.Thread(target=kill, daemon=True).start()
+    where: dict[str, Any] = {"executor": "ray", "address": address, **QUICK}
+    heard: list[dict[str, Any]] = []
+    tawt.ingest(hospital.raw, "demo", tmp_path / "w", settings=("shards=3",), report=heard.append, **where)
+    tawt.build_vocab(tmp_path / "w", report=heard.append, **where)
+    assert len(killed) == 3 and is_as_made_alone(tmp_path / "w", hospital)
+    shared_out = {one["stage"] for one in heard if one["event"] == "progress"}
+    assert shared_out == {"events", "triplets", "dataset"}, "made by shards, on several workers"
+    assert reasons(tawt.run("+dataset", tmp_path / "w", **where)) == {}
+
+
+def test_what_ends_a_task_ends_the_command(hospital: Hospital, tmp_path: Path, address: str) -> None:
+    """The error is the worker's own; what was made stays, and the same command without Ray goes on with it."""
+    w = Path(shutil.copytree(hospital.workspace, tmp_path / "w"))
+    shard = next((w / "events" / "data" / "train").glob("*.parquet"))
+    shard.write_bytes(b"\0" * shard.stat().st_size)
+    with pytest.raises(tawt.TawtError) as told:
+        tawt.run("triplets", w, force=True, executor="ray", address=address, **QUICK)
+    assert shard.name in told.value.where and "tawt run events" in told.value.hint
+    tawt.run("events,triplets", w, force=True, **QUICK)
+    assert is_as_made_alone(w, hospital)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"executor": "dask"}, "is none, expected local or ray"),
+        ({"address": "localhost:1"}, "expected none"),
+        ({"executor": "ray", "part": "1/2"}, "expected one of the two"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told(own_workspace: Path, options: dict[str, str], what: str) -> None:
+    """Nothing is begun."""
+    with pytest.raises(ConfigError, match=what):
+        tawt.run("dataset", own_workspace, **options)
+    assert not (own_workspace / ".aside" / "parts").exists()
+
+
+def test_ray_that_is_not_there_is_named(own_workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that installs it."""
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(ConfigError) as told:
+        tawt.run("dataset", own_workspace, executor="ray")
+    assert told.value.hint == 'pip install "tawt[ray]"'
+
+
+def test_a_cluster_that_is_not_there_is_told(own_workspace: Path) -> None:
+    """With the address that was given."""
+    ray.shutdown()
+    with pytest.raises(ConfigError, match="leads to no Ray cluster"):
+        tawt.run("dataset", own_workspace, executor="ray", address="127.0.0.1:1")
