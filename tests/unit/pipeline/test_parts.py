@@ -49,7 +49,7 @@ def start(w: Path, part: str, wait: str = "2m", kill_at: int = 0, selection: str
 
 def ended(*processes: subprocess.Popen[str]) -> list[int]:
     """Wait for processes; return how they ended."""
-    said = [process.communicate(timeout=120)[1] for process in processes]
+    said = [process.communicate(timeout=600)[1] for process in processes]
     codes = [process.returncode for process in processes]
     assert set(codes) <= {0, 9}, said
     return codes
@@ -112,7 +112,7 @@ def test_a_part_that_failed_is_told_to_those_that_wait(w: Path) -> None:
     with pytest.raises(ValueError), Presence(folder, Part(1, 2), print):
         time.sleep(3)  # so that the other has seen it, and waits
         raise ValueError("the disk is full")
-    said = other.communicate(timeout=60)[1]
+    said = other.communicate(timeout=600)[1]
     assert other.returncode == 1 and "waits for part 1/2, which ended (the disk is full)" in said
 
 
