@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv-peers in this checkout, with the tools of others that tests/peers hold what tawt writes to: ACES,
-# meds_reader and meds-torch-data. They want other versions than tawt; torch and all else that fits they take from
+# meds_reader and meds-torch-data, and s3fs with a server that stands for S3. They want other versions than tawt; torch and all else that fits they take from
 # .venv, which scripts/setup.sh makes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,5 +19,6 @@ if ! .venv-peers/bin/python -m pip --version >/dev/null 2>&1; then
 fi
 ours="$(mktemp)"
 trap 'rm -f "$ours"' EXIT
-grep -v '^polars' constraints.txt >"$ours"
-.venv-peers/bin/python -m pip install -q -c "$ours" -c constraints-peers.txt es-aces meds-reader meds-torch-data
+grep -v '^polars\|^python-dateutil' constraints.txt >"$ours"
+.venv-peers/bin/python -m pip install -q -c "$ours" -c constraints-peers.txt es-aces meds-reader meds-torch-data \
+    s3fs "moto[s3]" flask flask-cors

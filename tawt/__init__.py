@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tawt.commands.evaluate import evaluate as evaluate
     from tawt.commands.export import export as export
     from tawt.commands.extend import extend as extend
+    from tawt.commands.fetch import fetch as fetch
     from tawt.commands.finetune import finetune as finetune
     from tawt.commands.forget import forget as forget
     from tawt.commands.generate import generate as generate
@@ -70,6 +71,7 @@ _HOME = {
     "export": "tawt.commands.export",
     "extend": "tawt.commands.extend",
     "evaluate": "tawt.commands.evaluate",
+    "fetch": "tawt.commands.fetch",
     "finetune": "tawt.commands.finetune",
     "forget": "tawt.commands.forget",
     "generate": "tawt.commands.generate",

@@ -1,4 +1,4 @@
-"""The model commands: pretrain, embed."""
+"""The model commands: fetch, pretrain, embed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tawt.cli.again import again
+from tawt.cli.again import again, follow
 from tawt.cli.options import MODEL_PANEL, DryRun, Form, Set, StaleOk, Workspace
 from tawt.cli.output import Format, next_command, print_rows, say
 from tawt.cli.trained import tell_training, threads_sleep_soon
@@ -18,8 +18,32 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")]
 
 def add_to(app: typer.Typer) -> None:
     """Add the model commands to the application."""
+    app.command("fetch", rich_help_panel=MODEL_PANEL)(fetch)
     app.command("pretrain", rich_help_panel=MODEL_PANEL)(pretrain)
     app.command("embed", rich_help_panel=MODEL_PANEL)(embed)
+
+
+def fetch(
+    url: Annotated[
+        str, typer.Argument(help="Of a workspace in an object store, as s3://BUCKET/FOLDER", show_default=False)
+    ],
+    workspace: Workspace,
+    everything: Annotated[bool, typer.Option("--all", help="Fetch the shards of all splits now")] = False,
+    dry_run: DryRun = False,
+    form: Form = Format.table,
+) -> None:
+    """Read the shards of a workspace in an object store: each is fetched once, when it is needed, and held to its hash
+
+    Example: tawt fetch s3://bucket/mimic -w work/mimic
+    """
+    from tawt.commands.fetch import fetch as run_fetch
+
+    result = run_fetch(url, workspace, everything=everything, dry_run=dry_run)
+    print_rows(("split", "shards", "subjects", "bytes"), result.splits, form)
+    if dry_run:
+        next_command(again())
+        return
+    next_command(follow("pretrain", workspace=workspace, form=form))
 
 
 def pretrain(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tawt.contracts.contract import own_contract
 from tawt.contracts.dataset import DATASET, FORMAT, VOCABULARY, DatasetManifest, ShardEntry
 from tawt.contracts.workspace import hold_workspace
+from tawt.dataset.remote import SOURCE, fetch_split
 from tawt.dataset.shard import Columns, Index, Mapped, hold, map_shard, read_index
 from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import DatasetError, nearest
@@ -130,7 +131,9 @@ class TripletDataset:
 
         What is mapped stays as it is where the folder is replaced whole, by a rename, as tawt does.
         """
-        return _stamps(self.folder) != self.stamps
+        now = _stamps(self.folder)
+        come = () if self.folder / SOURCE in self.stamps else now.keys() - self.stamps.keys()
+        return bool(come) or any(now.get(path) != before for path, before in self.stamps.items())
 
     def _hold(self) -> None:
         if self.has_changed():
@@ -166,6 +169,8 @@ class TripletDataset:
         rows = own_contract("dataset")
         index = own_contract("dataset_index")
         folder, hint = self.folder / name, _build_again(self.folder)
+        fetched = fetch_split(self.folder, name, entries, hint)
+        self.stamps.update({path: stamp(path) for path in fetched})
         mapped: list[Mapped] = []
         indexes: list[Index] = []
         is_small = sum(entry.n_bytes for entry in entries) <= SMALL_BYTES

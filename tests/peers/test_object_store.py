@@ -1,0 +1,56 @@
+"""A dataset that lies in S3 is trained on: a server of moto stands for S3, s3fs reads it, on this machine alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tawt
+from tests.peers.conftest import HERE, PYTHON
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment in which programs find an empty S3."""
+    can = (
+        PYTHON.is_file()
+        and subprocess.run([PYTHON, "-c", "import flask, moto, s3fs"], capture_output=True).returncode == 0
+    )
+    if not can:
+        pytest.skip("moto and s3fs are not installed: `bash scripts/peers.sh` does that")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    line = [str(PYTHON), "-m", "moto.server", "-H", "127.0.0.1", "-p", port]
+    with (tmp_path / "moto.log").open("w") as log, subprocess.Popen(line, stdout=log, stderr=log) as server:
+        try:
+            for _ in range(600):
+                with socket.socket() as tried:
+                    if tried.connect_ex(("127.0.0.1", int(port))) == 0:
+                        break
+                time.sleep(0.1)
+            keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+            yield os.environ | keys | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+        finally:
+            server.terminate()
+
+
+def test_a_run_learns_from_shards_in_s3(place: Path, s3: dict[str, str], tmp_path: Path) -> None:
+    """The same weights as from the workspace itself; what it read was fetched once, and the test split was not."""
+    here = Path(shutil.copytree(place, tmp_path / "here"))
+    tawt.build_vocab(here, threads=1, memory_limit="1GB")
+    env = s3 | {"PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
+    line = [str(PYTHON), str(HERE / "inside" / "learn_from_s3.py"), str(here), str(tmp_path / "there")]
+    ended = subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-4000:]
+    fetched = {path.relative_to(tmp_path / "there").parts[1] for path in (tmp_path / "there").glob("dataset/*/*.arrow")}
+    assert fetched == {"train", "tuning"}
+    weights = [(tmp_path / name / "runs/r/model.safetensors").read_bytes() for name in ("here", "there")]
+    assert weights[0] == weights[1]
