@@ -15,7 +15,7 @@ from typing import Any
 
 from tawt import errors
 from tawt.builtin.all import all_stages
-from tawt.database.connect import Limits
+from tawt.database.limits import Limits
 from tawt.errors import ConfigError, StageError, TawtError
 from tawt.labels.held import label_judges
 from tawt.machine import available_bytes, memory_of_the_system, usable_cpus
@@ -89,7 +89,7 @@ def _do(task: Task) -> None:
 
 def _share_of_memory(threads: int) -> str:
     """Return what a worker may use where nobody says more: as many as there are CPUs for may be on its machine."""
-    return f"{max(100, int(available_bytes() * 0.6 / max(1, usable_cpus() // threads)) >> 20)}MiB"
+    return f"{max(500, int(available_bytes() * 0.6 / max(1, usable_cpus() // threads)) >> 20)}MiB"
 
 
 def on_ray(address: str | None, threads: int | None, memory_limit: str | None) -> Callable[..., RunResult]:
