@@ -1,18 +1,20 @@
 """Write an invented MIMIC-like extract of N events as csv.gz, for benchmarks: no real data, the same bytes per seed.
 
-    python tests/benchmarks/extract.py OUT --events 10000000 [--seed 1]
+    python tests/benchmarks/extract.py OUT --events 10000000 [--seed 1] [--order 0]
 
 `hosp/{patients,admissions,labevents,diagnoses_icd}` and `icu/{icustays,chartevents}` with all columns of MIMIC-IV:
 40 % labevents, 50 % chartevents, 4 % diagnoses, the rest patients, admissions and stays. Rows are in random order of
 subject, subjects and items are heavy-tailed, 10 % of values are empty, some percent are texts, bounds or other
 spellings of a unit. Every cell is a function of the row number and the seed, so the threads do not matter (another
-version of DuckDB may hash otherwise). Needs only duckdb; each table is compressed beside the queries.
+version of DuckDB may hash otherwise). Another `--order` has the same rows, and each table in another order. Needs only duckdb; each table is compressed beside the queries.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import math
+import random
 import shutil
 import subprocess
 import sys
@@ -58,7 +60,7 @@ from (
         pick(['mg/dL', 'mEq/L', '%', 'K/uL', 'g/dL', 'IU/L', 'mmHg', 'bpm', 'insp/min', ''], u(item, 27)) as unit
     from (
         select i, subject_of(i) as subject, {first_item} + floor({n_items} * pow(u(i, 19), 3))::bigint as item
-        from (select range + {offset} as i from range({low}, {high}))
+        from (select {row} + {offset} as i from range({low}, {high}))
     )
 )
 """
@@ -69,7 +71,7 @@ select s as subject_id, case when u(s, 31) < 0.5 then 'F' else 'M' end as gender
     18 + floor(73 * u(s, 32))::int as anchor_age, year(make_timestamp(starts(s * 10) * 1000000)) as anchor_year,
     pick(['2008 - 2010', '2011 - 2013', '2014 - 2016', '2017 - 2019'], u(s, 33)) as anchor_year_group,
     case when u(s, 34) < 0.1 then stamp(starts(s * 10 + 2) + lasts(s * 10 + 2) + 8640000)[:10] end as dod
-from (select 10000000 + range as s from range({low}, {high})) order by hash(s, {seed})""",
+from (select 10000000 + range as s from range({low}, {high})) order by hash(s, {shuffle})""",
     "hosp/admissions": """
 select h // 10 as subject_id, h as hadm_id, stamp(starts(h)) as admittime, stamp(starts(h) + lasts(h)) as dischtime,
     case when u(h, 35) < 0.02 then stamp(starts(h) + lasts(h)) end as deathtime,
@@ -85,14 +87,14 @@ select h // 10 as subject_id, h as hadm_id, stamp(starts(h)) as admittime, stamp
     case when u(h, 43) < 0.6 then stamp(starts(h) - 60 * (60 + floor(300 * u(h, 44))::bigint)) end as edregtime,
     case when u(h, 43) < 0.6 then stamp(starts(h) - 60 * floor(59 * u(h, 45))::bigint) end as edouttime,
     (u(h, 35) < 0.02)::int as hospital_expire_flag
-from (select (10000000 + range // 3) * 10 + range % 3 as h from range({low}, {high})) order by hash(h, {seed})""",
+from (select (10000000 + range // 3) * 10 + range % 3 as h from range({low}, {high})) order by hash(h, {shuffle})""",
     "icu/icustays": """
 select h // 10 as subject_id, h as hadm_id, h + 300000000 as stay_id, unit as first_careunit, unit as last_careunit,
     stamp(starts(h)) as intime, stamp(starts(h) + lasts(h)) as outtime, round(lasts(h) / 86400.0, 6) as los
 from (
     select *, pick(['Medical Intensive Care Unit (MICU)', 'Surgical Intensive Care Unit (SICU)'], u(h, 46)) as unit
     from (select (10000000 + range // 3) * 10 + range % 3 as h from range({low}, {high}))
-) order by hash(h, {seed})""",
+) order by hash(h, {shuffle})""",
     "hosp/labevents": """
 select i + 1 as labevent_id, subject as subject_id, hadm as hadm_id, hash(hadm, within(hadm, i)) % 90000000 as specimen_id,
     item as itemid, case when u(i, 51) < 0.8 then provider(i) end as order_provider_id, stamp(within(hadm, i)) as charttime,
@@ -114,14 +116,23 @@ select subject as subject_id, admission_of(subject, i) as hadm_id, 1 + floor(20 
     case when u(code, 63) < 0.6 then 10 else 9 end as icd_version
 from (
     select i, subject_of(i) as subject, floor({n_diagnoses} * pow(u(i, 64), 3))::bigint as code
-    from (select range + {offset} as i from range({low}, {high}))
+    from (select {row} + {offset} as i from range({low}, {high}))
 )""",
 }
 ITEM_RANGE = {"hosp/labevents": (50_000, N_LAB_ITEMS), "icu/chartevents": (220_000, N_CHART_ITEMS)}
 OFFSET = {"hosp/labevents": 0, "icu/chartevents": 1 << 40, "hosp/diagnoses_icd": 2 << 40}
 
 
-def write_extract(out: Path, *, n_events: int, seed: int = 1, gzip_level: int = 6) -> dict[str, int]:
+def row_at(order: int, n: int) -> str:
+    """Return the SQL of which of n rows stands at place `range`: each at one, and no row near its neighbour."""
+    if not order:
+        return "range"
+    draw = random.Random(order)
+    stride = next(s for s in iter(lambda: draw.randrange(n // 3, n) or 1, None) if math.gcd(s, n) == 1)
+    return f"((range * {stride} + {draw.randrange(n)}) % {n})"
+
+
+def write_extract(out: Path, *, n_events: int, seed: int = 1, order: int = 0, gzip_level: int = 6) -> dict[str, int]:
     """Write the tables under `out` and return the number of records of each."""
     n_subjects = max(10, n_events // EVENTS_PER_SUBJECT)
     connection = duckdb.connect()
@@ -145,6 +156,8 @@ def write_extract(out: Path, *, n_events: int, seed: int = 1, gzip_level: int = 
                         "high": min(low + step, n),
                         "offset": OFFSET.get(table, 0),
                         "seed": seed,
+                        "row": row_at(order, n),
+                        "shuffle": f"{seed}, {order}" if order else seed,
                     }
                     first_item, n_items = ITEM_RANGE.get(table, (0, 0))
                     measured = MEASURED.format(first_item=first_item, n_items=n_items, **bounds)
@@ -197,10 +210,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--order", type=int, default=0, help="another number: the same rows in another order")
     parser.add_argument("--gzip-level", type=int, default=6)
     options = parser.parse_args()
     started = time.perf_counter()
-    n_rows = write_extract(options.out, n_events=options.events, seed=options.seed, gzip_level=options.gzip_level)
+    n_rows = write_extract(
+        options.out, n_events=options.events, seed=options.seed, order=options.order, gzip_level=options.gzip_level
+    )
     n_bytes = sum(path.stat().st_size for path in options.out.rglob("*.csv.gz"))
     seconds = time.perf_counter() - started
     print(f"{sum(n_rows.values()):,} records, {n_bytes / 1e6:.0f} MB, {seconds:.1f} s")

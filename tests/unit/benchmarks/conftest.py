@@ -28,6 +28,13 @@ def trainer(monkeypatch: pytest.MonkeyPatch) -> None:
     _importable(monkeypatch, "", "trainer")
 
 
+@pytest.fixture
+def race(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `jobs`, `venvs` and `extract` importable."""
+    _importable(monkeypatch, "race", "jobs", "venvs")
+    _importable(monkeypatch, "", "extract")
+
+
 def _importable(monkeypatch: pytest.MonkeyPatch, folder: str, *modules: str) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS / folder))
     for name in modules:  # what is imported meanwhile goes again
