@@ -19,11 +19,12 @@ from tawt.database.limits import Limits
 from tawt.errors import ConfigError, StageError, TawtError
 from tawt.labels.held import label_judges
 from tawt.machine import available_bytes, memory_of_the_system, usable_cpus
+from tawt.pipeline.commit import RefusedError
 from tawt.pipeline.flow import Flow
 from tawt.pipeline.manifest import read_manifest
 from tawt.pipeline.plan import Plan, Step, make_plan
 from tawt.pipeline.presence import PARTS, Part
-from tawt.pipeline.run import Judges, RefusedError, Report, RunResult, run_stage, tell_plan
+from tawt.pipeline.run import Judges, Report, RunResult, run_stage, tell_plan
 from tawt.pipeline.shares import in_shards, key_of, make_share
 from tawt.pipeline.undone import Asked, begin, failed
 from tawt.pipeline.workspace import Workspace, open_workspace, write_records

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tawt.contracts.layers import STAGE
+from tawt.errors import StageError
 from tawt.files import publish, publish_file, sealed, sync
 from tawt.pipeline.each_shard import KEPT
 from tawt.pipeline.manifest import Manifest, manifest_at
@@ -18,6 +19,10 @@ from tawt.sources.graph import Graph
 
 _HALF = re.compile(rf"\.(?P<stage>{STAGE})\.json\.tmp(\.old)?")
 """Manifest of a stage whose files are being put in place: the new one, and that of the files which go."""
+
+
+class RefusedError(StageError):
+    """What a stage gave is whole, and cannot be used."""
 
 
 def commit(workspace: Workspace, folder: Path, quarantine: Path | None, manifest: Manifest) -> Manifest:

@@ -1,8 +1,8 @@
-"""What a stage reads, as views of a locked connection."""
+"""What a stage reads: held to what was written, and as views of a locked connection."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import duckdb
@@ -10,9 +10,24 @@ import duckdb
 from tawt.contracts.layers import layer_of
 from tawt.contracts.reasons import HIDDEN
 from tawt.database.connect import connect, parquet_files
+from tawt.errors import FileError
 from tawt.places import real
 from tawt.raw.find import RawTable
+from tawt.seals import sha256_file
 from tawt.sources.stage import Bound, Input
+
+
+def hold_inputs(bound: Bound, names: Sequence[str]) -> None:
+    """Hold what a stage reads of earlier commands to what was written: a bit that flipped may be a number yet.
+
+    Raises:
+        FileError: A file is another.
+    """
+    for one in (bound.inputs[name] for name in names):
+        for path in one.files:
+            if path in one.hashes and sha256_file(path) != one.hashes[path]:
+                what = "is not as it was written, expected what its stage wrote"
+                raise FileError(str(path), what, one.make_again)
 
 
 def connected(bound: Bound) -> duckdb.DuckDBPyConnection:

@@ -14,7 +14,7 @@ from tawt.database.limits import Limits
 from tawt.errors import StageError, TawtError
 from tawt.files import digest
 from tawt.machine import give_back_memory, memory_of_the_system
-from tawt.pipeline.commit import commit, forget_others
+from tawt.pipeline.commit import RefusedError, commit, forget_others
 from tawt.pipeline.foretold import Forecast, hold_room
 from tawt.pipeline.gone import without_gone
 from tawt.pipeline.keys import UNKNOWN
@@ -22,6 +22,7 @@ from tawt.pipeline.ledger import Standing, stand, write_ledger
 from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.plan import Plan, Step, make_plan
 from tawt.pipeline.quarantine import write_quarantine
+from tawt.pipeline.relations import hold_inputs
 from tawt.pipeline.sql_stage import run_sql
 from tawt.pipeline.time_left import TimeLeft
 from tawt.pipeline.undone import Asked, Undone, begin, end, failed
@@ -199,10 +200,6 @@ def make(
     return foresee(workspace, plan, report) if dry_run else do(workspace, plan, report, asked, judges)
 
 
-class RefusedError(StageError):
-    """What a stage gave is whole, and cannot be used."""
-
-
 def bound_for(plan: Plan, step: Step, there: Mapping[str, Manifest]) -> Bound:
     """Return the stage of a step with all that it reads, of what is there, and may use."""
     made_by = digest([step.components.keys, step.components.versions])
@@ -219,6 +216,7 @@ def run_stage(
         give_back_memory()
     report({"event": "start", "stage": stage.name, "reason": step.reason})
     bound = bound_for(plan, step, there)
+    hold_inputs(bound, [name for name in bound.inputs if there[name] is plan.there.get(name)])
     if (who := bound.settings.opted_out) is not None and bound.gone is not None:
         remember(workspace.root, who, bound.gone.marks.to_pylist())
 

@@ -88,7 +88,7 @@ def test_a_run_knows_the_weights_of_its_parts() -> None:
     assert {PAIRED: run.weight(PAIRED)} == weights(paired) == {PAIRED: 0.3}
     latent = {"encoder": "pretrain_small", "beta": 3.0}
     config = ObjectiveConfig.model_validate({
-        "masked": {"weight": 0}, "next": {"weight": 2.0, "gap_weight": 0.5}, "latent": latent,
+        "masked": {"weight": 0}, "next": {"weight": 2.0, "gap_weight": 0.5, "later_weight": 0.25}, "latent": latent,
     })  # fmt: skip
     run = RunFolder(Path("r"), "r", flat({"objective": config.model_dump(mode="json")}), ())
     assert {part: run.weight(part) for part in (*NEXT, KL)} == weights(config)
