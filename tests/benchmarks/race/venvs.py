@@ -54,7 +54,7 @@ def _install(peer: Peer, venv: Path) -> str:
         try:
             subprocess.run(line, check=True, capture_output=True, text=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            return (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+            return " ".join((getattr(error, "stderr", None) or str(error)).split())[-300:]
     return ""
 
 
