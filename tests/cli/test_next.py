@@ -55,9 +55,9 @@ FOLLOWED = {
 
 ELSEWHERE = {
     "demo", "init", "test", "pretrain", "embed", "finetune", "evaluate", "audit", "carry", "extend", "compare", "sweep",
-    "risk", "generate", "assess", "review", "ratings", "export", "forget",
+    "risk", "generate", "assess", "review", "ratings", "export", "forget", "fetch",
 }  # fmt: skip
-"""Commands that need a run, a project of their own or minutes: tests of theirs hold what follows them."""
+"""Commands that need a run, a project or a store of their own, or minutes: tests of theirs hold what follows them."""
 
 
 def test_each_command_is_followed_here_or_elsewhere():
