@@ -39,10 +39,10 @@ def test_a_truncated_file_of_a_stage_is_as_good_as_absent(work: Path, tawt) -> N
 
 
 def test_a_garbled_file_of_a_stage_is_said_without_its_content(work: Path, tawt) -> None:
-    """Bytes changed in place are found when they are read, and the message says what to make again."""
+    """Bytes changed in place are found before they are read, and the message says what to make again."""
     _garble(work / "staging" / "labevents" / "part-00000-0.parquet")
     ended = tawt("run", "event_parts.labs", "-w", work, "--force")
-    assert ended.code == 1 and FORM.match(ended.error) and "damaged" in ended.error
+    assert ended.code == 1 and FORM.match(ended.error) and "is not as it was written" in ended.error
 
 
 def test_a_truncated_shard_stops_the_training(work: Path, tawt) -> None:
