@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from tawt.arrays import Words
 from tawt.chance import draw
@@ -33,7 +32,7 @@ def identities(*content: npt.NDArray[np.generic]) -> Words:
     for column in content:
         bits = column.view(np.uint32) if column.dtype == np.float32 else column
         words = draw(words ^ bits.astype(np.uint64))
-    ordered = pl.Series(words).sort().to_numpy()
+    ordered = np.sort(words)
     twins = ordered[1:][ordered[1:] == ordered[:-1]]
     if len(twins):
         at = np.flatnonzero(np.isin(words, twins))

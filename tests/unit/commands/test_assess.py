@@ -301,7 +301,7 @@ def _cost_of_batches(decoder, split) -> float:
     import torch
 
     from tawt.batching.loader import PackedLoader
-    from tawt.config.next_event import NEXT
+    from tawt.config.next_event import DRAWN
     from tawt.objectives import next_event
 
     total = 0.0
@@ -313,7 +313,7 @@ def _cost_of_batches(decoder, split) -> float:
         with torch.no_grad():
             tokens = decoder.encoder.closed(*decoder.encoder.opened(host.tensors())).tokens
             tables = decoder.encoder.embedding.data_type.weight, decoder.encoder.embedding.value.category_rows
-            total += sum(float(x) for x in next_event.loss_sums(decoder.heads, tables, tokens, targets, NEXT).values())
+            total += sum(float(x) for x in next_event.loss_sums(decoder.heads, tables, tokens, targets, DRAWN).values())
     return total
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,26 @@ from tawt.errors import ConfigError
 from tests.unit.conftest import Hospital
 from tests.unit.pipeline.test_stability import hashes, reasons
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -c constraints.txt ray")
+if find_spec("ray") is None:
+    pytest.skip("Ray is not installed: pip install -c constraints.txt ray", allow_module_level=True)
 QUICK = {"threads": 1, "memory_limit": "500MB"}
 N_WORKERS = 3
 
 
+@pytest.fixture(scope="module", autouse=True)
+def path() -> Iterator[None]:
+    """`sys.path` is left as it was: packages that Ray carries with it would count as installed in all tests behind these."""
+    before = [*sys.path]
+    yield
+    sys.path[:] = before
+
+
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(path: None) -> Iterator[str]:
     """A cluster of three workers, which tawt is told of by its address."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
     begun = ray.init(num_cpus=N_WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield begun.address_info["gcs_address"]
     ray.shutdown()
@@ -110,6 +123,8 @@ def test_ray_that_is_not_there_is_named(own_workspace: Path, monkeypatch: pytest
 
 def test_a_cluster_that_is_not_there_is_told(own_workspace: Path) -> None:
     """With the address that was given."""
+    import ray
+
     ray.shutdown()
     with pytest.raises(ConfigError, match="leads to no Ray cluster"):
         tawt.run("dataset", own_workspace, executor="ray", address="127.0.0.1:1")

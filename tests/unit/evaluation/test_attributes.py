@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -76,7 +75,7 @@ def test_who_has_no_birth_has_no_age(asked):
         def columns(split, i):
             one = split.columns(i)
             other = np.where(one.data_type == birth, birth + 1, one.data_type).astype(one.data_type.dtype)
-            return replace(one, data_type=other) if lacks(int(split.subject_ids[i])) else one
+            return one._replace(data_type=other) if lacks(int(split.subject_ids[i])) else one
 
         def of(name):
             split = dataset.split(name)

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from tawt.commands.pretrain import pretrain
 from tawt.config.load import build, load
 from tawt.config.model import ModelConfig
+from tawt.config.next_event import DRAWN
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
 from tawt.errors import CheckpointError, ConfigError
-from tawt.objectives.parts import NEXT
 from tawt.runs.load import load_decoder
 from tawt.training.memory import least_parameters
 from tawt.training.metrics import read_metrics
@@ -77,7 +77,7 @@ def test_stopped_and_resumed_equals_uninterrupted(encoded, decoder, tmp_path, br
     assert loaded.config.objective.latent.model.pooling == "mean"
     assert line["kl_record"] > 0 and 0 <= line["active_kl"] <= 6 and 0 <= line["active_units"] <= 6
     # what is minimized is what records cost, for each of their events
-    cost = sum(line[f"loss_{part}"] * line[f"n_{part}"] for part in (*NEXT, "kl")) / line["n_next_type"]
+    cost = sum(line[f"loss_{part}"] * line[f"n_{part}"] for part in (*DRAWN, "kl")) / line["n_next_type"]
     assert line["loss"] == pytest.approx(cost, rel=1e-9)
 
 
