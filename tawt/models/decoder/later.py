@@ -8,6 +8,8 @@ them what is still to come, it keeps it. A process with a rate that is constant 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -49,14 +51,13 @@ class Later(nn.Module):
 
 def seen(hours: Tensor) -> Tensor:
     """Return what share of each span is over after some hours, `(...)` -> `(..., spans)`."""
-    ends = torch.tensor(SPANS, device=hours.device)
-    return ((hours[..., None] - ends[:-1]) / ends.diff()).clamp(0, 1)
+    # by one span after the other: nothing comes from the host, so a device may replay it
+    return torch.stack([((hours - begin) / (end - begin)).clamp(0, 1) for begin, end in pairwise(SPANS)], -1)
 
 
 def span_of(hours: Tensor) -> Tensor:
     """Return in which span some hours lie, `(...)` int64; behind all of them in the last."""
-    begin = torch.tensor(SPANS[1:-1], device=hours.device)
-    return torch.searchsorted(begin, hours.contiguous(), right=True)
+    return torch.stack([hours >= begin for begin in SPANS[1:-1]]).sum(0)
 
 
 def later_cost(rates: Tensor, hours: Tensor, came: Tensor) -> Tensor:
