@@ -67,8 +67,8 @@ def test_three_parts_give_the_bytes_of_one_process(hospital: Hospital, w: Path, 
     them finds all made."""
     guide = (ROOT / "docs" / "guides" / "many-machines.md").read_text(encoding="utf-8")
     script = guide.split("```bash\n")[1].split("```")[0]
-    assert script.count("/shared/work/mimic") == 1
-    (tmp_path / "parts.sh").write_text(script.replace("/shared/work/mimic", str(w)), encoding="utf-8")
+    assert script.count("/scratch/mimic") == 1
+    (tmp_path / "parts.sh").write_text(script.replace("/scratch/mimic", str(w)), encoding="utf-8")
     (tmp_path / "tawt").write_text(f'#!/bin/sh\nexec {sys.executable} -m tawt "$@"\n', encoding="utf-8")
     (tmp_path / "tawt").chmod(0o755)
     of_all = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
