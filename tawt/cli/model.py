@@ -36,13 +36,16 @@ def fetch(
 
     Example: tawt fetch s3://bucket/mimic -w work/mimic
     """
+    from tawt.cli.progress import told_by_part
     from tawt.commands.fetch import fetch as run_fetch
 
-    result = run_fetch(url, workspace, everything=everything, dry_run=dry_run)
+    result = run_fetch(url, workspace, everything=everything, dry_run=dry_run, report=told_by_part("of shards"))
     print_rows(("split", "shards", "subjects", "bytes"), result.splits, form)
     if dry_run:
         next_command(again())
         return
+    if everything:
+        say(f"{result.n_fetched:,} files fetched, the others were there")
     next_command(follow("pretrain", workspace=workspace, form=form))
 
 

@@ -46,7 +46,7 @@ def fetch(
         workspace: Where, new or of the same kind. It holds the shards that were fetched, each once, held to its hash.
         everything: Fetch all splits now.
         dry_run: Only look what there is.
-        report: Hears how many splits are fetched.
+        report: Hears, split by split, how many shards of all are fetched.
 
     Raises:
         ConfigError: The URL is none, or the workspace is one that `tawt ingest` made.
@@ -59,8 +59,13 @@ def fetch(
         )
     if dry_run:
         return FetchResult(listed(url)[0], 0)
-    manifest, n_fetched = take_from(url, root), 0
-    for done, (name, entries) in enumerate(manifest.splits.items() if everything else ()):
+    manifest, n_fetched, n_done = take_from(url, root), 0, 0
+    n_shards = sum(map(len, manifest.splits.values()))
+    wanted = manifest.splits if everything and n_shards else {}
+    if wanted:
+        report({"event": "part", "n_done": 0, "n_rows": n_shards})
+    for name, entries in wanted.items():
         n_fetched += len(fetch_split(root / "dataset", name, entries, f"fetch it again from {url}"))
-        report({"event": "progress", "stage": "fetch", "done": done + 1, "total": len(manifest.splits)})
+        n_done += len(entries)
+        report({"event": "part", "n_done": n_done, "n_rows": n_shards})
     return FetchResult(manifest, n_fetched)

@@ -115,3 +115,14 @@ def test_a_workspace_of_its_own_is_left_alone(store: Path, tmp_path: Path) -> No
     with pytest.raises(ConfigError, match="was made by `tawt ingest`"):
         tawt.fetch(f"file://{store}", tmp_path / "own")
     assert files(tmp_path / "own") == {"pipeline.yaml"}
+
+
+def test_a_fetch_of_all_tells_how_far_it_is(store: Path, tmp_path: Path) -> None:
+    """From nothing to all shards, split by split; what is there is not fetched again."""
+    for n_files in (8, 0):
+        heard: list[tuple[int, int]] = []
+        found = tawt.fetch(
+            f"file://{store}", tmp_path / "all", everything=True,
+            report=lambda event, heard=heard: heard.append((event["n_done"], event["n_rows"])),
+        )  # fmt: skip
+        assert heard == [(0, 4), (3, 4), (4, 4)] and found.n_fetched == n_files
