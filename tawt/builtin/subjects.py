@@ -38,7 +38,7 @@ def run_subjects(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     assert key is not None
     name, limits = bound.stage.name, bound.limits
     with (
-        readable(list(bound.raw.values()), folder.with_name(f"{name}-raw")) as tables,
+        readable(list(bound.raw.values()), folder.with_name(f"{folder.name}-raw")) as tables,
         closing(connected(replace(bound, raw={table.name: table for table in tables}))) as connection,
         wrapped_errors(name, workspace=bound.root, limits=limits),
         bounded_memory(limits),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -254,7 +255,7 @@ def _run_part(
 ) -> RunResult:  # fmt: skip
     aside = workspace.aside / PARTS
     aside.mkdir(parents=True, exist_ok=True)
-    spill = (aside / f"spill-{shared.part.name}").relative_to(workspace.root)
+    spill = (aside / f"{shared.part.name}-{secrets.token_hex(8)}").relative_to(workspace.root)
     opened = replace(workspace, spill_name=str(spill))
     graph, asked, judges = all_stages(opened), Asked("run", (selection,)), label_judges(opened, limits)
     do = partial(run_part, shared=shared)

@@ -21,7 +21,7 @@ from tawt.errors import FileError
 from tawt.files import digest
 from tawt.machine import NOT_INSTALLED, version_of
 from tawt.pipeline.keys import SAMPLED, UNKNOWN, changes
-from tawt.pipeline.workspace import Workspace, beside, folder_of
+from tawt.pipeline.workspace import SPILL, Workspace, beside, folder_of
 from tawt.places import Below, is_under
 from tawt.readers import read_record
 from tawt.seals import holds
@@ -179,6 +179,12 @@ def _look(workspace: Workspace, stage: str) -> tuple[Manifest | None, tuple[str,
     places = {name: home_of(workspace.root, stage) / name for name in manifest.files}
     torn = [n for n, file in places.items() if not file.is_file() or file.stat().st_size != manifest.files[n]]
     return (None, tuple(torn)) if torn else (manifest, ())
+
+
+def made_meanwhile(workspace: Workspace, stage: str, components: Components) -> Manifest | None:
+    """Return a stage that another process has published while this one makes it of the same; None where none has."""
+    manifest = read_manifest(workspace, stage) if workspace.spill_name != SPILL else None
+    return manifest if manifest is not None and reason_to_run(manifest, components, False) is None else None
 
 
 def reason_to_run(manifest: Manifest | None, components: Components, forced: bool) -> str | None:

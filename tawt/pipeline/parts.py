@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from tawt.errors import StageError, StaleError
 from tawt.machine import memory_of_the_system
 from tawt.pipeline.flow import Flow
+from tawt.pipeline.manifest import versions
 from tawt.pipeline.origin import ingest_again
 from tawt.pipeline.plan import Plan, Step
 from tawt.pipeline.presence import PARTS, Part, Presence, Signs
@@ -21,6 +22,7 @@ from tawt.pipeline.run import Judges, Report, RunResult, run_stage, tell_plan
 from tawt.pipeline.shares import in_shards, make_share, whole_shares
 from tawt.pipeline.undone import Asked, begin, failed
 from tawt.pipeline.workspace import Workspace
+from tawt.places import remove
 
 _POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 2.0
 _NAMED = 8
@@ -63,8 +65,13 @@ def run_part(
             f"`{ingest_again(workspace)} --prepare`, then the parts",
         )  # fmt: skip
     tell_plan(plan, report)
-    with Presence(workspace.aside / PARTS, shared.part, lambda text: report({"event": "note", "text": text})) as me:
-        return _Work(Flow(written, plan, report), shared, me, judges).done(asked)
+    told = {"tawt run": " ".join(asked.words), **versions()}
+    say: Callable[[str], None] = lambda text: report({"event": "note", "text": text})  # noqa: E731
+    with Presence(workspace.aside / PARTS, shared.part, say, told) as me:
+        for left in workspace.spill.parent.glob(f"{shared.part.name}-*"):  # by who was this part
+            if left != workspace.spill:
+                remove(left)
+        return _Work(Flow(written, plan, report), shared, me, judges, told).done(asked)
 
 
 def dealt(plan: Plan, n: int) -> dict[str, int]:
@@ -90,11 +97,11 @@ def dealt(plan: Plan, n: int) -> dict[str, int]:
 class _Work:
     """What a part has done of a plan, and what is left of all of it."""
 
-    def __init__(self, flow: Flow, shared: Shared, me: Presence, judges: Judges) -> None:
+    def __init__(self, flow: Flow, shared: Shared, me: Presence, judges: Judges, told: Mapping[str, str]) -> None:
         self._flow, self._part, self._shared, self._me, self._judges = flow, shared.part, shared, me, judges
         self._owners = dealt(flow.plan, shared.part.n)
         self._signs = Signs(flow.workspace.aside / PARTS, shared.part.n)
-        self._handed_in: set[str] = set()
+        self._handed_in, self._told = set[str](), told
 
     def done(self, asked: Asked) -> RunResult:
         """Do all that falls to it; the first part stays until all is made, and writes down that it is."""
@@ -143,8 +150,13 @@ class _Work:
             return True
         if self._owners[name] != self._part.i or (is_shared and len(shares) < n):
             return False
-        run_stage(flow.workspace, flow.plan, step, flow.there, flow.report, self._judges)
-        flow.made(step, flow.there[name])
+        try:
+            run_stage(flow.workspace, flow.plan, step, flow.there, flow.report, self._judges)
+        except Exception:  # another process, which has published it, may have removed what this one wrote
+            if not flow.made_elsewhere(step):
+                raise
+        else:
+            flow.made(step, flow.there[name])
         return True
 
     def _missing(self) -> dict[int, list[str]]:
@@ -166,6 +178,11 @@ class _Work:
                 raise StageError(
                     f"part {self._part}", f"waits for part {i}/{n}, which ended ({ended}), expected it to make "
                     f"{missing[i][0]}", f"mend that, then run both again; or `{alone}`, when no part is at work",
+                )  # fmt: skip
+            if other := self._signs.differs(i, self._told):
+                raise StageError(
+                    f"part {self._part}", f"waits for part {i}/{n}, which makes something else ({'; '.join(other)}), "
+                    "expected the same command and versions of all parts", "end all parts, then run them alike",
                 )  # fmt: skip
         silent = {i: names for i, names in missing.items() if self._signs.silent(i) >= wait}
         if silent:

@@ -113,7 +113,7 @@ def _made(piece: Piece, n_before: int, folder: Path, read: Read) -> dict[str, An
     bound = piece.bound
     if isinstance(table := bound.driving, RawTable):
         bound = replace(bound, raw={table.name: replace(table, n_before=n_before)})
-    aside = folder.with_name(f"{bound.stage.name}-piece")
+    aside = folder.with_name(f"{folder.name}-piece")
     kept, rejected = read(bound, aside)
     files = []
     for file in kept:

@@ -13,7 +13,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +70,15 @@ class Presence:
         folder: Where parts tell of themselves.
         part: Which it is.
         say: Hears that it waits.
+        alike: What is the same for all parts, by its name.
     """
 
-    def __init__(self, folder: Path, part: Part, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, part: Part, say: Callable[[str], None], alike: Mapping[str, str] | None = None
+    ) -> None:
         self._path, self._part, self._say = folder / f"{part.name}.json", part, say
         self._told: dict[str, Any] = {"token": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid()}
+        self._told["alike"] = {**(alike or {})}
         self._ended, self._beats = threading.Event(), 0
         self._lost = False
 
@@ -174,6 +178,13 @@ class Signs:
         """Return what ended part `i` since these were begun to be looked at; empty where nothing did."""
         said = self._read_all([i])[i]
         return str(said.get("failed", "")) if said != self._begun[i] else ""
+
+    def differs(self, i: int, alike: Mapping[str, str]) -> list[str]:
+        """Return in words what is not the same for part `i`; nothing where it has not been at work since."""
+        said = self._read_all([i])[i]
+        theirs = said.get("alike", {}) if said != self._begun[i] else {}
+        there = {name: theirs.get(name, here) for name, here in alike.items()}
+        return [f"{name} {there[name]}, and {here} here" for name, here in alike.items() if there[name] != here]
 
     def look_anew(self) -> None:
         """Forget how long parts have been silent: nobody has waited for them."""

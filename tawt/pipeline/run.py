@@ -19,7 +19,7 @@ from tawt.pipeline.foretold import Forecast, hold_room
 from tawt.pipeline.gone import without_gone
 from tawt.pipeline.keys import UNKNOWN
 from tawt.pipeline.ledger import Standing, stand, write_ledger
-from tawt.pipeline.manifest import Manifest
+from tawt.pipeline.manifest import Manifest, made_meanwhile
 from tawt.pipeline.plan import Plan, Step, make_plan
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.relations import hold_inputs
@@ -73,8 +73,7 @@ class RunResult:
     skipped: dict[str, str]
     """Stage -> why it does not run at all."""
     dry_run: bool
-    there: tuple[Standing, ...] = ()
-    """How all stages stand now."""
+    there: tuple[Standing, ...] = ()  # how all stages stand now
     following: str | None = None
     """The command for what follows and is not of these stages yet; None where all that follows is."""
 
@@ -234,7 +233,7 @@ def run_stage(
                 judge(stage.name, folder, there)
             except StageError as error:
                 raise RefusedError(error.where, error.what, error.hint) from None
-        quarantine, seconds = _quarantine(workspace, plan, stage, result), time.perf_counter() - started
+        quarantine, seconds = _quarantine(folder, plan, stage, result), time.perf_counter() - started
         manifest = Manifest(
             stage=stage.name, fingerprint=key, components=step.components, accounts=result.accounts, files={},
             hashes={}, seconds=round(seconds, 3), notes=result.notes, facts=result.facts, places=result.places,
@@ -242,7 +241,8 @@ def run_stage(
             macros={macro.name: macro.text for macro in (stage.sql.macros if stage.sql is not None else ())},
         )  # fmt: skip
         there.pop(stage.name, None)  # while its files move, none stands
-        there[stage.name] = commit(workspace, folder, quarantine, manifest)
+        made = None if step.forced else made_meanwhile(workspace, stage.name, step.components)
+        there[stage.name] = made or commit(workspace, folder, quarantine, manifest)
         workspace.forget_aside(stage.name)  # what others handed in of it
     _tell_notes(result.notes, report)
 
@@ -266,13 +266,13 @@ def _before(root: Path, step: Step, there: Mapping[str, Manifest]) -> dict[Path,
     return {root / name: sha256 for name, sha256 in made.hashes.items()}
 
 
-def _quarantine(workspace: Workspace, plan: Plan, stage: Stage, result: StageResult) -> Path | None:
+def _quarantine(folder: Path, plan: Plan, stage: Stage, result: StageResult) -> Path | None:
     """List the records that a stage quarantined in a file aside; None where there are none."""
     if result.rejected is None:
         return None
     pipeline = plan.settings.pipeline
     label = f"{pipeline.name}@{digest(pipeline.model_dump(mode='json'))[:8]}"
-    place = workspace.aside / f"{stage.name}.quarantine.parquet"
+    place = folder.with_name(f"{folder.name}.quarantine.parquet")
     return write_quarantine(place, result.rejected, stage.name, label, result.places, stage.inputs[0])
 
 

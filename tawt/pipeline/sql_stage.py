@@ -98,9 +98,9 @@ def _whole(
     Returns:
         The connection, kept open by `stack`, the files, and what is rejected.
     """
-    name, driving = bound.stage.name, bound.driving
+    driving = bound.driving
     # opening one takes longer than what a small table needs of it: all that is asked of a stage is asked of one
-    tables = stack.enter_context(readable(list(bound.raw.values()), folder.with_name(f"{name}-raw")))
+    tables = stack.enter_context(readable(list(bound.raw.values()), folder.with_name(f"{folder.name}-raw")))
     reading = replace(bound, raw={table.name: table for table in tables})
     connection = stack.enter_context(closing(connected(reading)))
     written = _at_first(connection, reading, folder, told)
@@ -121,7 +121,7 @@ def _at_first(
     """Write what a stage gives, read in the fastest way; None where that is not of all records, each a sound line."""
     driving, tables = bound.driving, list(bound.raw.values())
     # a stage that tells each record by itself reads its table once, as a pipe can be read
-    with piped(tables if bound.stage.layer.row_wise else (), folder.with_name(f"{bound.stage.name}-pipes")) as pipes:
+    with piped(tables if bound.stage.layer.row_wise else (), folder.with_name(f"{folder.name}-pipes")) as pipes:
         try:  # several threads on one file lose records behind a malformed line; one does not, and is slower
             kept, rejected = _select(connection, bound, folder, True, told, pipes)
         except SourceError:

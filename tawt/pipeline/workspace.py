@@ -70,7 +70,7 @@ class Workspace:
     """Whether the pipeline may be another than what is written down."""
     local_lost: bool = False
     """Whether what is given stands for a damaged `local.json`, which alone says where the project is."""
-    spill_name: str = SPILL  # no two processes may have the same
+    spill_name: str = SPILL  # of those that share a run out each has another
 
     @property
     def as_written(self) -> bool:
@@ -184,14 +184,12 @@ class Workspace:
         return home_of(self.root, stage) / beside(stage)[0]
 
     def start(self, stage: str, key: str | None) -> Path:
-        """Return the folder to write a stage in, and remove those of other runs of it.
-
-        Args:
-            stage: Its name.
-            key: Of what it is made from: what a killed run finished of it for the same is kept. None = nothing is.
-        """
-        folder = self.aside / (f"{stage}-{key}" if key is not None else stage)
-        self.forget_aside(stage, kept=folder if key is not None else None)
+        """Return the folder to write a stage in, and remove those of other runs of it: what a killed one finished of it
+        is kept where it is of the same `key`, of what it is made from."""
+        shared = key is None and self.spill_name != SPILL  # others may be at work on it
+        folder = self.aside / (f"{stage}-{self.spill.name if shared else key}" if shared or key is not None else stage)
+        if not shared:
+            self.forget_aside(stage, kept=folder if key is not None else None)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
