@@ -17,7 +17,7 @@ from tawt.cli.ran import stage_progress
 if TYPE_CHECKING:
     from tawt.commands.carry_coverage import CarryResult
 
-_MOST_FAMILIES = 20
+_MOST_FAMILIES = _MOST_DRIFTED = 20
 
 
 def add_to(app: typer.Typer) -> None:
@@ -71,14 +71,17 @@ def tell_found(result: CarryResult, form: Format) -> None:
         print()
     if form is Format.json:
         tables = {name: [asdict(one) for one in getattr(result, name)] for name in ("coverage", "families", "drift")}
-        print_text(json.dumps(tables | {"told": [*result.lines()]}, indent=2, default=str))
+        more = {"unknown": result.unknown, "told": result.lines()}
+        print_text(json.dumps(tables | more, indent=2, default=str))
     drift = [
         (d.code, d.data_type, d.way, d.unit, d.n_rows, _short(d.distance), _short(d.shift), _short(d.chance))
-        for d in result.drift
+        for d in (result.drift[:_MOST_DRIFTED] if form is Format.table else result.drift)
     ]
     columns = ("code", "read as", "by", "unit", "rows", "distance", "shift", "by chance")
     if form is not Format.json:
         print_rows(columns, drift, form, spare=("by chance", "distance", "by", "rows", "unit"), folds="read as")
+    if n := len(result.drift) - len(drift):
+        say(f"and {n:,} more, which lie less far: `--format csv` has them")
     for line in result.lines():
         say(f"note: {line}")
 

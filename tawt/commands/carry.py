@@ -98,7 +98,7 @@ def carry(
             asked = Asked("carry", (str(run),))
             make(nested, graph, VOCABULARY_STAGES, limits, False, dry_run, report, asked)
     if dry_run and not stands:
-        return CarryResult(place, name, (), (), (), None, (), (), (0, 0), True)
+        return CarryResult(place, name, (), (), (), None, (), (), (), (0, 0), True)
     return read_found(nested, name, vocabulary, not stands, () if own else _times(home, folder, opened))
 
 

@@ -89,6 +89,9 @@ class CarryResult:
     """Share of the rows that the run's vocabulary was fitted on that are of data_types which come here."""
     unmet: tuple[str, ...]
     """Data_types of more than few people that do not come here, the most frequent there first."""
+    unknown: tuple[str, ...]
+    """Codes of more than few people that are not known, the most frequent first. Rows are told of none: with their sum
+    these could tell the rows of few."""
     times: tuple[str, ...]
     """What times and dates mean there and here, where that is not the same."""
     n_subjects: tuple[int, int]
@@ -111,6 +114,8 @@ class CarryResult:
         lost = {one.name: one.n_rows - one.n_known for one in self.families if one.n_known is not None}
         if largest := sorted((name for name, n in lost.items() if n), key=lambda name: -lost[name]):
             told.append(f"unknown rows are of {_few([f'{name} ({lost[name]:,})' for name in largest])}")
+        if self.unknown:
+            told.append(f"codes that it does not know, the most frequent first: {_few(list(self.unknown))}")
         if (unknown := sum(one.share or 0.0 for one in self.coverage if one.way not in WAYS)) >= _MANY_UNKNOWN:
             told.append(
                 f"{unknown:.1%} of the rows are [UNK] to it: they take room in its windows, and embeddings are not "
@@ -170,11 +175,17 @@ def read_found(
         if row["way"] is not None and row["n_value_subjects"] > SMALL_CELL
     ]  # fmt: skip
     drift.sort(key=lambda one: (not one.moved, one.shift is None, -(one.shift or 0.0), one.code))
-    met, unmet = _met(vocabulary, {row["data_type"] for row in table.to_pylist() if row["way"] is not None})
+    rows = table.to_pylist()
+    met, unmet = _met(vocabulary, {row["data_type"] for row in rows if row["way"] is not None})
     return CarryResult(
-        nested.root, name, coverage, tuple(drift), _families(table.to_pylist()), met, unmet, times,
+        nested.root, name, coverage, tuple(drift), _families(rows), met, unmet, _unknown(rows), times,
         (subjects["known"], subjects["all"]), made, kept,
     )  # fmt: skip
+
+
+def _unknown(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    found = [row for row in rows if row["way"] is None and row["n_subjects"] > SMALL_CELL]
+    return tuple(row["code"] for row in sorted(found, key=lambda row: (-row["n_rows"], row["code"])))
 
 
 def _families(rows: list[dict[str, Any]]) -> tuple[Family, ...]:

@@ -12,7 +12,9 @@ import pytest
 from rich.table import Table
 
 from tawt.cli.demo_images import tell_images
+from tawt.cli.further import tell_found
 from tawt.cli.output import Format, print_rows
+from tawt.commands.carry_coverage import CarryResult, Drift
 from tawt.evaluation.printed import printed
 
 COLUMNS = ("stage", "rows", "inputs", "description")
@@ -41,6 +43,15 @@ def test_a_narrow_terminal_leaves_out_what_can_be_spared(monkeypatch, capsys) ->
     lines = terminal.getvalue().splitlines()
     assert len(lines) == 3 and max(map(len, lines)) <= 80
     assert "not shown: description, inputs" in capsys.readouterr().err
+
+
+def test_what_lies_farthest_is_shown_and_the_rest_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of thousands of data_types a person reads the first twenty; csv and json have all."""
+    drift = tuple(Drift(f"CODE//{i}", f"CODE//{i}", "code", "mg/dL", 100, 0.5, 1.0, 0.1) for i in range(2900))
+    found = CarryResult(Path("w"), "x", (), drift, (), None, (), ("NEW",), (), (60, 60), True)
+    printed = {form: (tell_found(found, form), capsys.readouterr())[1] for form in Format}
+    assert printed[Format.table].out.count("CODE//") == 2 * 20 and "and 2,880 more" in printed[Format.table].err
+    assert printed[Format.csv].out.count("\nCODE//") == printed[Format.json].out.count('"code": "CODE//') == 2900
 
 
 def test_ids_are_not_grouped(capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,6 +109,7 @@ def test_each_code_is_known_in_the_way_that_leads_to_it(there: Path, carried: Pa
         "code": (1, 180, 45), "name": (2, 360, 45), "concept": (1, 180, 45), "parents": (2, 360, 45), "unknown": (1, 180, 45),
     }  # fmt: skip
     said = " | ".join(result.lines())
+    assert "codes that it does not know, the most frequent first: odd" in said
     assert "knows 85.7% of the rows" in said and "of 45 of 45 subjects" in said
     assert "glu (mmol/L -> mg/dL) are converted" in said and "SAME (furlong, refused: mg/dL there) are left out" in said
 
@@ -128,6 +129,7 @@ def test_rows_of_few_people_are_not_counted(there: Path, carried: Path) -> None:
         for i, (n, people, way) in enumerate([(144, 40, None), (8, 8, "code"), (30, 30, None)])
     ]
     (family,) = carry_coverage._families(rows)
+    assert carry_coverage._unknown([{**rows[0], "code": "few", "n_subjects": 10}, *rows]) == ("A//0", "A//2")
     assert family.n_rows == 182 and family.n_known is None
     assert carry_coverage._rows(8, 182, 8, 40, True) == (None, None, 0)
     assert carry_coverage._rows(18, 180, 18, 40, False) == (18, 0.1, 18)
