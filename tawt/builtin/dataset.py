@@ -19,7 +19,10 @@ from tawt.readers import read_parquet
 from tawt.seals import sha256_file
 from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
 from tawt.transforms.shards import NOWHERE, as_one, to_dataset, write_arrow
-from tawt.transforms.some_subjects import by_subjects
+from tawt.transforms.some_subjects import MOST_ROWS, by_subjects
+
+_BYTES_OF_ROW = 250
+"""What a row takes while it is laid out."""
 
 
 def run_dataset(bound: Bound, folder: Path, tick: Tick) -> StageResult:
@@ -36,10 +39,12 @@ def run_dataset(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         anchor = int((epoch - datetime(1970, 1, 1)).total_seconds() * 1_000_000)
 
     def one(shard: Path, path: Path, index_path: Path) -> dict[str, Any]:
-        pieces = by_subjects(shard, None, hint=triplets.make_again)
-        table, index, n_fallback = as_one(
-            [to_dataset(rows, contract, index_contract, birth, anchor) for rows in pieces]
-        )  # fmt: skip
+        pieces = []
+        for rows in by_subjects(shard, None, hint=triplets.make_again):
+            if len(rows) > MOST_ROWS:
+                bound.limits.hold_one(_BYTES_OF_ROW * len(rows), bound.stage.name)
+            pieces.append(to_dataset(rows, contract, index_contract, birth, anchor))
+        table, index, n_fallback = as_one(pieces)
         write_arrow(table, path)
         write_arrow(index, index_path)
         before = table["timestamp"].to_numpy() < 0

@@ -16,11 +16,14 @@ from tawt.readers import read_parquet
 from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
 from tawt.transforms.carry import CARRIED, read_carried
 from tawt.transforms.events import ROW_GROUP
-from tawt.transforms.some_subjects import Groups, by_subjects
+from tawt.transforms.some_subjects import MOST_ROWS, Groups, by_subjects
 from tawt.transforms.triplets import EVENT_COLUMNS, Coder, to_triplets
 
 _DICTIONARIES = ["subject_id", "data_type", "value_token", "value_status"]
 """Columns with few distinct values; with one of values files are larger, and take a fifth longer to write."""
+
+_BYTES_OF_ROW = 300
+"""What a row takes while it is encoded."""
 
 
 def run_triplets(bound: Bound, folder: Path, tick: Tick) -> StageResult:
@@ -29,6 +32,8 @@ def run_triplets(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     coder = Coder.of(read_parquet(vocabulary.rows[0], None, vocabulary.make_again))
     for file in vocabulary.below(suffix=CARRIED):
         coder = coder.carried(read_carried(pa.BufferReader(file.read_bytes())))
+    # a panel, and an order by the other clock, hang on all that a subject has
+    whole = bool(bound.pipeline.panels) or bound.pipeline.clock != "time"
 
     def one(shard: Path, path: Path) -> dict[str, Any]:
         counts, n_in, n_out = [], 0, 0
@@ -36,7 +41,9 @@ def run_triplets(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         with Groups(
             path, ROW_GROUP, compression="zstd", compression_level=1, use_dictionary=_DICTIONARIES
         ) as file:  # fmt: skip
-            for rows in by_subjects(shard, EVENT_COLUMNS, hint=events.make_again, read_dictionary=texts):
+            for rows in by_subjects(shard, EVENT_COLUMNS, whole, hint=events.make_again, read_dictionary=texts):
+                if len(rows) > MOST_ROWS:
+                    bound.limits.hold_one(_BYTES_OF_ROW * len(rows), bound.stage.name)
                 table, counted = to_triplets(rows, coder, bound.pipeline, contract)
                 file.write(table)
                 counts.append(counted)

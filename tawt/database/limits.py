@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tawt.errors import ConfigError
+from tawt.errors import ConfigError, RoomError
 from tawt.machine import available_bytes, usable_cpus
+from tawt.room import size
 
 _LEAST_MEGABYTES = 50
 _LEAST_MOST_THREADS = 64
@@ -60,6 +61,20 @@ class Limits:
     def tight(self) -> bool:
         """Whether memory is dearer than time."""
         return self.megabytes < _TIGHT_MEGABYTES
+
+    def hold_one(self, n_bytes: int, stage: str) -> None:
+        """Hold what the rows of one subject take, whom nothing can cut.
+
+        Raises:
+            RoomError: It is more than the limit leaves.
+        """
+        needed = n_bytes + _PROGRAM_MEGABYTES * 1_000_000
+        if needed > self.megabytes * 1e6:
+            raise RoomError(
+                stage, f"has a subject whose rows take {size(needed)} of memory at once, expected to fit in "
+                f"--memory-limit {self.memory_limit}", "raise --memory-limit; so many rows are seldom of one person: "
+                "look whether a number stands for all who are not known",
+            )  # fmt: skip
 
     @property
     def engine(self) -> str:

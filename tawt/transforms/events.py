@@ -6,12 +6,9 @@ A shard is the subjects whose hash falls into its bucket; its rows are read from
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +23,8 @@ from tawt.readers import parquet_schema
 from tawt.transforms.columns import array_of, dictionary_of, encoded, looked_up, people_of
 from tawt.transforms.number_texts import number_texts
 from tawt.transforms.order import equal_to_earlier, in_order
-from tawt.transforms.some_subjects import Groups, Subjects, pieces_of, read_piece
+from tawt.transforms.shard_result import ShardResult, together
+from tawt.transforms.some_subjects import Groups, Piece, pieces_of, read_piece
 from tawt.transforms.subject_hash import assign_splits
 from tawt.transforms.units import Judged, PairRules
 
@@ -45,32 +43,6 @@ RECORD_ID = "record_id"
 _SAID = ("raw_unit", "unit_rule")
 """Columns of an event part whose source converted units before."""
 _TEXTS = ["code", "text_value", "unit", "raw_value", "value_status", *_SAID]
-
-
-@dataclass(frozen=True)
-class ShardResult:
-    """What became of one shard."""
-
-    n_rows: dict[str, int]
-    """Split -> rows written; a split without subjects has no file."""
-    duplicates: dict[str, int]
-    """Event part -> rows dropped as equal to an earlier one."""
-    unit_rules: dict[str, int]
-    """Unit rule -> rows it was applied to."""
-    statuses: dict[str, int]
-    """value_status -> rows."""
-    pairs: list[tuple[str, str | None]]
-    """The data_types and units as they came that have numbers."""
-    rules: str
-    """What their rules are known by."""
-    numbers: list[tuple[int, int, int]]
-    """Index of one of `pairs`, of a status, and rows with a number that have both."""
-    texts: list[tuple[str, int, int, int]]
-    """Of each code with categories, how many they are, and how many are numbers by their text: see `number_texts`."""
-    people: dict[str, int]
-    """Code, sorted -> subjects that have it, each of one shard; of a code that many have, at least as many."""
-    people_of_pairs: list[tuple[int, int]]
-    """Index of one of `pairs`, and subjects with a number of it."""
 
 
 class SplitOf:
@@ -118,19 +90,19 @@ def merge_shard(
             files[split].write(as_promised(table, contract))
 
         results = [_merge(parts, piece, ranks, rules, split_of, write, drop_duplicates) for piece in pieces]
-    return results[0] if len(results) == 1 else _together(results, rules)
+    return results[0] if len(results) == 1 else together(results, pieces, rules)
 
 
 def _merge(
     parts: Mapping[str, list[Path]],
-    piece: Subjects,
+    piece: Piece | None,
     ranks: Mapping[str, int],
     rules: PairRules,
     split_of: SplitOf,
     write: Callable[[str, pa.Table], None],
     drop_duplicates: bool,
 ) -> ShardResult:
-    """Merge what a shard has of some subjects, and hand on the rows of each split."""
+    """Merge a piece of a shard, and hand on the rows of each split."""
     table = _read(parts, ranks, piece)
     judged = rules.judge(table)
     order, names = in_order(table, judged), sorted(ranks, key=lambda name: ranks[name])
@@ -176,42 +148,6 @@ def _merge(
     )  # fmt: skip
 
 
-def _together(results: Sequence[ShardResult], rules: PairRules) -> ShardResult:
-    """Return what became of a shard, of its pieces, none of which shares a subject with another."""
-
-    def summed(counts: Iterable[Iterable[tuple[Any, int]]]) -> dict[Any, int]:
-        total: Counter[Any] = Counter()
-        for one in counts:
-            for key, n in one:
-                total[key] += n
-        return {key: total[key] for key in sorted(total)}
-
-    met = sorted({rules.index[pair] for one in results for pair in one.pairs})
-    place, pairs = {index: i for i, index in enumerate(met)}, rules.pairs(met)
-
-    def at(one: ShardResult, pair: int) -> int:
-        return place[rules.index[one.pairs[pair]]]
-
-    of_status = summed([((at(one, p), status), n) for p, status, n in one.numbers] for one in results)
-    texts: dict[str, list[int]] = {}
-    for code, *counts in (row for one in results for row in one.texts):
-        texts[code] = [a + b for a, b in zip(texts.get(code, [0] * len(counts)), counts, strict=True)]
-    ranked = [STATUS_NAMES.index(name) for one in results for name in one.statuses]
-    statuses = summed(one.statuses.items() for one in results)
-    return ShardResult(
-        n_rows={split: n for split in SPLITS if (n := sum(one.n_rows.get(split, 0) for one in results))},
-        duplicates=summed(one.duplicates.items() for one in results),
-        unit_rules=summed(one.unit_rules.items() for one in results),
-        statuses={STATUS_NAMES[i]: statuses[STATUS_NAMES[i]] for i in sorted({*ranked})},
-        pairs=pairs, rules=rules.known(pairs), numbers=[(*key, n) for key, n in of_status.items()],
-        texts=[(code, *texts[code]) for code in sorted(texts)],  # type: ignore[misc]
-        people=summed(one.people.items() for one in results),
-        people_of_pairs=[
-            *summed([(at(one, p), n) for p, n in one.people_of_pairs] for one in results).items()
-        ],
-    )  # fmt: skip
-
-
 def event_writer(path: Path) -> Groups:
     """Return what writes rows of events, as `as_promised` lays them out, with fixed row groups."""
     return Groups(
@@ -231,7 +167,7 @@ def write_events(table: pa.Table, contract: Contract, path: Path) -> None:
         file.write(as_promised(table, contract))
 
 
-def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int], piece: Subjects) -> pa.Table:
+def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int], piece: Piece | None) -> pa.Table:
     tables = []
     for name, files in parts.items():
         for file in files:
@@ -244,7 +180,7 @@ def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int], piece: Subj
     return pa.concat_tables(tables, promote_options="default").unify_dictionaries().combine_chunks()
 
 
-def _record_ids(parts: Mapping[str, list[Path]], piece: Subjects) -> pa.ChunkedArray:
+def _record_ids(parts: Mapping[str, list[Path]], piece: Piece | None) -> pa.ChunkedArray:
     """Return what tells records apart, for the rows of `_read`: texts that take long to read and are seldom asked."""
     tables = []
     for file in (file for files in parts.values() for file in files):

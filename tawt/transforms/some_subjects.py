@@ -1,11 +1,13 @@
-"""A shard in pieces of whole subjects, so that what is in memory at once hangs on no shard's size.
+"""A shard in pieces, so that what is in memory at once hangs neither on its size nor on that of a subject.
 
-A subject's rows stay together, and subjects in their order: what is made of each by itself is the same for any pieces.
+Pieces are of whole subjects, in their order; of one that has more rows than a piece they are of whole moments. What is
+made of each moment by itself, and counted of each subject once, is the same for any pieces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,15 +18,43 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tawt.readers import parquet_batches, parquet_metadata, read_parquet
+from tawt.transforms.columns import NO_TIME, times_of
 
 MOST_ROWS = 1 << 18
-"""Rows of a piece, where none of its subjects has more: 200 MB while they are merged."""
-Subjects = tuple[int, int] | None
-"""The first and the last subject of a piece; None = all."""
+"""Rows of a piece, where none of its moments has more: 200 MB while they are merged."""
 
 
-def pieces_of(files: Iterable[Path]) -> list[Subjects]:
-    """Return the pieces of a shard whose subjects are in any order in its files."""
+@dataclass(frozen=True)
+class Piece:
+    """Some subjects, or some time of one."""
+
+    first: int
+    last: int
+    """The last subject."""
+    since: int = NO_TIME
+    """Microseconds; `NO_TIME` = from what has no time on."""
+    until: int | None = None
+    """The time from which on it is another piece; None = the end."""
+
+    @property
+    def is_part(self) -> bool:
+        """Whether its subject is in other pieces, too."""
+        return self.since != NO_TIME or self.until is not None
+
+    def of(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Return those of some rows that are in it."""
+        subject = rows["subject_id"]
+        held = pc.and_(pc.greater_equal(subject, self.first), pc.less_equal(subject, self.last))
+        if self.is_part:
+            time = pc.fill_null(rows["time"].cast(pa.int64()), NO_TIME)
+            held = pc.and_(held, pc.greater_equal(time, self.since))
+            if self.until is not None:
+                held = pc.and_(held, pc.less(time, self.until))
+        return rows.filter(held)
+
+
+def pieces_of(files: Iterable[Path]) -> list[Piece | None]:
+    """Return the pieces of a shard whose rows are in any order in its files; None = all of it."""
     files = list(files)
     if sum(parquet_metadata(file).num_rows for file in files) <= MOST_ROWS:
         return [None]
@@ -33,7 +63,11 @@ def pieces_of(files: Iterable[Path]) -> list[Subjects]:
         found, n = np.unique(read_parquet(file, ["subject_id"])["subject_id"].to_numpy(), return_counts=True)
         subjects, place = np.unique(np.append(subjects, found), return_inverse=True)
         n_rows = np.bincount(place, weights=np.append(n_rows, n), minlength=len(subjects)).astype(np.int64)
-    return [(int(subjects[a]), int(subjects[b - 1])) for a, b in _together(n_rows.tolist())]
+    pieces: list[Piece | None] = []
+    for a, b in _together(n_rows.tolist()):
+        whole = Piece(int(subjects[a]), int(subjects[b - 1]))
+        pieces += _of_moments(files, whole) if n_rows[a:b].sum() > MOST_ROWS else [whole]
+    return pieces
 
 
 def _together(n_rows: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -48,33 +82,46 @@ def _together(n_rows: Sequence[int]) -> Iterator[tuple[int, int]]:
         yield start, len(n_rows)
 
 
-def read_piece(path: Path, columns: Sequence[str], piece: Subjects, **options: Any) -> pa.Table:
-    """Return the rows of some subjects, in their order; as of `read_parquet`."""
+def _of_moments(files: Sequence[Path], whole: Piece) -> list[Piece]:
+    """Return the pieces of one subject."""
+    times = np.sort(np.concatenate([times_of(read_piece(file, ["time"], whole)["time"]) for file in files]))
+    starts: list[int] = np.unique(times[::MOST_ROWS]).tolist()
+    return [
+        Piece(whole.first, whole.last, since if i else NO_TIME, until)
+        for i, (since, until) in enumerate(zip(starts, [*starts[1:], None], strict=True))
+    ]
+
+
+def read_piece(path: Path, columns: Sequence[str], piece: Piece | None, **options: Any) -> pa.Table:
+    """Return the rows of a piece, in their order; as of `read_parquet`."""
     if piece is None:
         return read_parquet(path, columns, **options)
-    first, last = piece
-    kept, schema = [], None
-    for batch in parquet_batches(path, columns, **options):
-        schema = batch.schema
-        subject = batch["subject_id"]
-        kept.append(batch.filter(pc.and_(pc.greater_equal(subject, first), pc.less_equal(subject, last))))
-    return pa.Table.from_batches(kept, schema) if kept else read_parquet(path, columns, **options)
+    told = [*dict.fromkeys([*columns, "subject_id", *(["time"] if piece.is_part else [])])]
+    kept = [piece.of(rows) for rows in parquet_batches(path, told, **options)]
+    return pa.Table.from_batches(kept).select(columns) if kept else read_parquet(path, columns, **options)
 
 
-def by_subjects(path: Path, columns: Sequence[str] | None, **options: Any) -> Iterator[pa.Table]:
-    """Yield the rows of a file that is sorted by subject, some subjects at a time; of an empty file its columns."""
+def by_subjects(path: Path, columns: Sequence[str] | None, whole: bool = True, **options: Any) -> Iterator[pa.Table]:
+    """Yield the rows of a file that is sorted by subject, some subjects at a time; of an empty file its columns.
+
+    Args:
+        path: The file.
+        columns: As of `read_parquet`.
+        whole: Whether a subject that has more rows than a piece is one by itself; else it is cut at any row.
+        options: As of `read_parquet`.
+    """
     held: list[pa.RecordBatch] = []
     n_held, n_given = 0, 0
     for batch in parquet_batches(path, columns, **options):
         held.append(batch)
         n_held += len(batch)
-        if n_held > MOST_ROWS:
+        while n_held > MOST_ROWS:
             rows = pa.Table.from_batches(held)
             subject = rows["subject_id"].to_numpy()
-            end = int(np.searchsorted(subject, subject[min(MOST_ROWS, n_held - 1)]))  # where the one that is cut begins
-            end = end or int(np.searchsorted(subject, subject[0], side="right"))
+            end = int(np.searchsorted(subject, subject[MOST_ROWS]))  # where the one that is cut begins
+            end = end or (int(np.searchsorted(subject, subject[0], side="right")) if whole else MOST_ROWS)
             if end == n_held:  # one subject so far, and there may be more of it
-                continue
+                break
             n_given += 1
             yield rows.slice(0, end)
             held = rows.slice(end).combine_chunks().to_batches()

@@ -152,3 +152,12 @@ def test_a_memory_limit_is_of_the_whole_program() -> None:
     """The engine takes what the program leaves of it, at least two fifths; and as many shards are at work as pieces fit."""
     found = [(one.engine, one.workers) for one in (Limits.of(4, f"{n}MB") for n in (60, 500, 1000, 4000))]
     assert found == [("50MB", 1), ("250MB", 1), ("750MB", 3), ("3750MB", 4)]
+
+
+def test_a_subject_whose_rows_do_not_fit_is_told_with_what_they_need() -> None:
+    """Beside what the program takes itself; nothing is said of how many rows they are."""
+    Limits(1, "500MB").hold_one(200_000_000, "dataset")
+    with pytest.raises(RoomError) as told:
+        Limits(1, "500MB").hold_one(400_000_000, "dataset")
+    assert told.value.where == "dataset" and "take 650 MB of memory at once" in told.value.what
+    assert "--memory-limit 500MB" in told.value.what and "raise --memory-limit" in told.value.hint

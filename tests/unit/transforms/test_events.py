@@ -18,7 +18,8 @@ from tawt.config.pipeline import DataType, PipelineConfig
 from tawt.contracts.contract import own_contract
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.value_status import STATUS_NAMES
-from tawt.transforms.events import ShardResult, SplitOf, merge_shard
+from tawt.transforms.events import SplitOf, merge_shard
+from tawt.transforms.shard_result import ShardResult
 from tawt.transforms.units import PairRules, Units
 
 EVENTS = own_contract("events")
