@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 JOB = """
-import json, sys, time
+import json, os, sys, time
 import tawt, tawt.pipeline.run
 command, raw, out, limit, threads, pipeline, *settings = sys.argv[1:]
 def say(**told):  # in one piece, for shards are told by several threads
-    sys.stdout.write(json.dumps({"at": time.time(), **told}) + "\\n")
+    sys.stdout.write(json.dumps({"at": time.time(), "cpu": sum(os.times()[:4]), **told}) + "\\n")
     sys.stdout.flush()
 held = tawt.pipeline.run.hold_room
 def hold_room(*given, **more):
@@ -95,10 +95,15 @@ def measure(command: str, raw: Path, out: Path, given: argparse.Namespace) -> di
     watcher = threading.Thread(target=watch)
     watcher.start()
     assert process.stdout is not None
+    start: dict[str, Any] = {}
     for line in process.stdout:
-        events.append(json.loads(line))
-        if events[-1]["event"] == "start":
-            now = events[-1]["stage"]
+        event = json.loads(line)
+        events.append(event)
+        if event["event"] == "start":
+            now, start = event["stage"], event
+        elif event["event"] == "done" and given.stages and event["stage"] == start.get("stage"):
+            cpu, seconds = (event[key] - start[key] for key in ("cpu", "at"))
+            print(f"    {now:<28}{most[now] / 1e6:8,.0f} MB{cpu:9.1f} CPU s{seconds:9.1f} s", flush=True)
     _, status, usage = os.wait4(process.pid, 0)
     over.set()
     watcher.join()
@@ -137,14 +142,6 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=given.dir) as scratch:
             for command in COMMANDS:
                 took = measure(command, raw, Path(scratch) / "w", given)
-                begun: dict[str, float] = {}
-                for event in took["events"]:
-                    if event["event"] == "start":
-                        begun[event["stage"]] = event["at"]
-                    elif event["event"] == "done" and event["stage"] in begun and given.stages:
-                        stage = event["stage"]
-                        seconds = event["at"] - begun[stage]
-                        print(f"    {stage:<28}{took['most'][stage] / 1e6:8,.0f} MB{seconds:9.1f} s")
                 most, stage = max((n_bytes, stage) for stage, n_bytes in took["most"].items())
                 disk = (max(took["disk"].values()) - took["before"]) / 1e6
                 print(
