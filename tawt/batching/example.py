@@ -132,6 +132,8 @@ class NextTargets:
     """`(b,)` float32, share of the data_type's numbers below it."""
     number_high: Tensor
     """`(b,)` float32, share not above it; the same where no others are equal."""
+    number_last: Tensor
+    """`(b,)` float32, rank of the number of the same data_type before it; -1 where there is none."""
     category_at: Tensor
     """`(c,)`, rows of `before` whose triplet has a category."""
     category_is: Tensor

@@ -59,8 +59,14 @@ class NextConfig(Section):
     due_by_hour: bool = False
     """Whether it is told of these as well whether that was whole hours ago, as what keeps to the clock comes at one
     minute of the hour again and hardly shortly before."""
+    due_to_others: bool = False
+    """Whether it is told of these as well which came and how long ago, of all at once: one discharge rules out another
+    of the same moment, and an admission without one calls for it."""
     n_numbers: int = Field(6, ge=1, le=256)
     """Logistics in the mixture of numbers."""
+    last_number: bool = False
+    """Whether a number is told the one of its data_type before it, around which it lies as far as the state says: so
+    that need not be kept in mind."""
 
     @property
     def parts(self) -> dict[str, float]:

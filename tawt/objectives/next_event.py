@@ -82,12 +82,13 @@ def make_targets(
     follows = np.flatnonzero((document[1:] == document[:-1]) & (step[1:] != Step.LATER) & ~opening[1:-1]) + 1
     # a static fact is told once; where one comes twice all the same, it is one more of its kind
     least[follows] = np.minimum(kinds[follows - 1] + batch.is_static[follows], kinds[follows])
-    last = _last_of_type(batch)
+    last = _last_of_type(kinds, document)
     age = np.where(last >= 0, (batch.time - batch.time[last]) / US_PER_HOUR, -1.0).astype(np.float32)
     ended = np.flatnonzero(batch.ends)
     end_token = batch.bounds[1:][ended] + ended
     kind, status, token = (x[at].astype(np.int64) for x in (batch.data_type, batch.value_status, batch.value_token))
-    number = np.flatnonzero(HAS_NUMBER_OF[status] & np.isfinite(batch.value[at]))
+    has = HAS_NUMBER_OF[batch.value_status] & np.isfinite(batch.value)
+    number, own_number = np.flatnonzero(has[at]), (np.cumsum(has) - 1)[at[has[at]]]
     own = token - vocabulary.n_bins[kind] - 1
     named = np.flatnonzero((status == ValueStatus.CATEGORY) & (own >= 0) & (vocabulary.n_categories[kind] > 0))
     later = np.flatnonzero(step[at] == Step.LATER)
@@ -101,7 +102,9 @@ def make_targets(
     now = np.concatenate([np.where(timed, batch.time - since, 0)[at], np.where(has_timed[ended], batch.time[final], 0)])
     reached = np.concatenate([np.where(timed, kinds[place - 1], 0)[at], np.where(has_timed[ended], kinds[final], 0)])
     asked, until, comes = later_truths(batch, none if later_types is None else later_types)
-    low, high = ranks(knots, torch.from_numpy(kind[number]), torch.from_numpy(batch.value[at[number]]))
+    low, high = ranks(knots, torch.from_numpy(kinds[has]), torch.from_numpy(batch.value[has]))
+    before_it = torch.from_numpy(_last_of_type(kinds[has], document[has]))
+    number_last = torch.where(before_it >= 0, ((low + high) / 2)[before_it], -1.0)
     arrays: dict[str, NDArray[Any]] = {
         "step_at": np.concatenate([before[at], end_token]),
         "step_is": np.concatenate([step[at], np.full(len(ended), Step.END)]),
@@ -119,8 +122,9 @@ def make_targets(
     }  # fmt: skip
     tensors: dict[str, Any] = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in arrays.items()}
     return NextTargets(
-        **tensors, gap_begins=begins, gap_ends=ends, gap_marks=marks, number_low=low.float(),
-        number_high=high.float(), n_categories=int(vocabulary.n_categories[kind[named]].sum()),
+        **tensors, gap_begins=begins, gap_ends=ends, gap_marks=marks, number_low=low[own_number],
+        number_high=high[own_number], number_last=number_last[own_number],
+        n_categories=int(vocabulary.n_categories[kind[named]].sum()),
     )  # fmt: skip
 
 
@@ -142,13 +146,11 @@ def _hours(time: NDArray[np.int64], came: NDArray[np.int64]) -> NDArray[np.float
     return np.where(came > NEVER, np.maximum(time[:, None] - came, 0) / US_PER_HOUR, -1).astype(np.float32)
 
 
-def _last_of_type(batch: HostBatch) -> NDArray[np.int64]:
-    """Return `(n,)`, place of the triplet of the same data_type before each in its document; -1 where there is none."""
-    order = np.lexsort((batch.data_type, batch.document))  # stable: within a data_type as they stand
-    last = np.full(batch.n_tokens, -1, dtype=np.int64)
-    same = (batch.document[order[1:]] == batch.document[order[:-1]]) & (
-        batch.data_type[order[1:]] == batch.data_type[order[:-1]]
-    )
+def _last_of_type(data_type: NDArray[np.integer], document: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return `(n,)`, place of the one of the same data_type before each in its document; -1 where there is none."""
+    order = np.lexsort((data_type, document))  # stable: within a data_type as they stand
+    last = np.full(len(order), -1, dtype=np.int64)
+    same = (document[order[1:]] == document[order[:-1]]) & (data_type[order[1:]] == data_type[order[:-1]])
     last[order[1:][same]] = order[:-1][same]
     return last
 
@@ -192,7 +194,8 @@ def loss_sums(
         asked = t.number_low != NOT_ASKED
         own, status = known[t.number_at], t.status_is.clamp_min(0)[t.number_at]
         low, high = (torch.where(asked, x, 0.5) for x in (t.number_low, t.number_high))
-        density = rank_log_density(heads.numbers(take(t.number_at, typed), own, status), low, high)
+        numbers = heads.numbers(take(t.number_at, typed), own, status, t.number_last)
+        density = rank_log_density(numbers, low, high)
         sums["next_number"] = torch.where(asked, math.log(RANK_WIDTH) - density, 0.0).sum()
     if "next_category" in parts:
         own = known[t.category_at]

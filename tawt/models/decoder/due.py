@@ -69,6 +69,29 @@ class Due(nn.Module):
         return torch.einsum("mrw,mw->mr", told, self.of_state(states).float())
 
 
+class Came(nn.Module):
+    """What is added to a state for which data_types came and how long ago each came last; 0 at the start.
+
+    Scores of data_types are products with their embeddings, so each that came makes each other one more or less likely:
+    by a moment that it shares, for having come at all, and the more the longer ago.
+
+    Args:
+        d_model: Width of states and embeddings.
+    """
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.of_came = nn.Linear(3 * d_model, d_model, bias=False)
+        nn.init.zeros_(self.of_came.weight)
+
+    def forward(self, table: Tensor, age_hours: Tensor) -> Tensor:
+        """Return `(m, d_model)`; arguments as in `Due`."""
+        ever = (age_hours >= 0).to(table.dtype) / len(table) ** 0.5
+        ago = ever * log_minutes(age_hours.clamp_min(0)).to(table.dtype)
+        told: Tensor = self.of_came(torch.cat([(age_hours == 0).to(table.dtype) @ table, ever @ table, ago @ table], 1))
+        return told
+
+
 def last_times(
     data_type: NDArray[np.integer], time: NDArray[np.int64], bounds: NDArray[np.int64], told: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

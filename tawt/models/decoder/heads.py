@@ -13,11 +13,11 @@ from tawt.config.model import ModelConfig
 from tawt.config.next_event import NextConfig
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.models.decoder.due import Due
+from tawt.models.decoder.due import Came, Due
 from tawt.models.decoder.gaps import HOURS, GapOutputs
 from tawt.models.decoder.later import Later
 from tawt.models.decoder.mixtures import NARROW_GAP, NARROW_RANK
-from tawt.models.decoder.places import KNOTS, ranks, values
+from tawt.models.decoder.places import KNOTS, values
 from tawt.models.decoder.schedule import N_MARKS
 from tawt.models.heads import ReconstructionHeads, zeroed
 from tawt.models.time_encoding import MINUTES, ScalarNetwork, log_minutes
@@ -96,6 +96,7 @@ class NextHeads(nn.Module):
         n_due = min(how.n_due, v)
         self.due = Due(d_model, how.due_by_hour) if n_due else None
         self.of_due = zeroed(nn.Linear(d_model, 1, bias=False)) if n_due else None
+        self.came_by_now, self.came_by_then = (Came(d_model) if n_due and how.due_to_others else None for _ in range(2))
         self.gap = nn.Linear(d_model, 3 * how.n_gaps)
         # by the clock, see `GapOutputs`
         self.minute = nn.Linear(d_model, 1 + MINUTES + how.n_hours) if how.n_hours else None
@@ -112,6 +113,8 @@ class NextHeads(nn.Module):
         self.to_number = nn.Linear(d_model, 2 * d_model)
         self.number = zeroed(nn.Linear(2 * d_model, 3 * how.n_numbers, bias=False))
         self.number_bias = nn.Embedding(v, 3 * how.n_numbers)
+        self.of_number = ScalarNetwork(d_model) if how.last_number else None
+        self.follows = zeroed(nn.Linear(2 * d_model, how.n_numbers)) if how.last_number else None
         n_later = min(how.n_later, v) if how.later_weight else 0
         self.later = Later(d_model, n_later) if n_later else None
         # zero at the start: then the decoder is one without a latent
@@ -183,6 +186,8 @@ class NextHeads(nn.Module):
             least: `(m,)`, the first data_type that the same moment can have.
             age_hours: `(m, r)` float32, how long ago each of `told_types` came last; below 0 where it never did.
         """
+        if self.came_by_now is not None:
+            states = states + self.came_by_now(table[self.told_types], age_hours)
         logits = self.step(states).float() + self.step_bias.float()[timed.long()]
         if self.due is not None and self.of_due is not None:
             bias = self.what.type_bias.float()
@@ -224,6 +229,8 @@ class NextHeads(nn.Module):
 
         `age_hours` is as in `steps`, but of when the event comes.
         """
+        if self.came_by_then is not None:
+            after = after + self.came_by_then(table[self.told_types], age_hours)
         logits = self.what.types(after, table)
         if self.due is not None:
             due = self.due(after, table[self.told_types], age_hours)
@@ -244,14 +251,22 @@ class NextHeads(nn.Module):
         before = self.of_last(last) + self.of_age(log_minutes(age_hours.clamp_min(0)))
         return self.what.typed(after, data_type, table) + torch.where(there, before, 0.0)
 
-    def numbers(self, typed: Tensor, data_type: Tensor, status: Tensor) -> Tensor:
-        """`(m, d_model)`, `(m,)` and `(m,)` -> outputs of `rank_log_density`, float32."""
-        hidden = functional.gelu(self.to_number(typed + self.of_status(status)))
-        return self.number(hidden).float() + self.number_bias(data_type).float()
+    def numbers(self, typed: Tensor, data_type: Tensor, status: Tensor, last: Tensor) -> Tensor:
+        """`(m, d_model)` and three `(m,)` -> outputs of `rank_log_density`, float32.
 
-    def ranks(self, data_type: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Shares of a data_type's numbers below a number, and not above it, `(m,)` each; mostly they are equal."""
-        return ranks(self.knots, data_type, value)
+        `last` is the rank of the number of the same data_type before it; below 0 where there is none.
+        """
+        known = typed + self.of_status(status)
+        if self.of_number is None or self.follows is None:
+            return self._numbers(functional.gelu(self.to_number(known)), data_type)
+        aside = torch.where(last >= 0, last - 0.5, 0.0)
+        known = known + torch.where((last >= 0)[:, None], self.of_number(2 * aside), 0.0)
+        hidden = functional.gelu(self.to_number(known))
+        places = self.follows(hidden).float() * aside[:, None]
+        return self._numbers(hidden, data_type) + functional.pad(places, (self.n_numbers, self.n_numbers))
+
+    def _numbers(self, hidden: Tensor, data_type: Tensor) -> Tensor:
+        return self.number(hidden).float() + self.number_bias(data_type).float()
 
     def values(self, data_type: Tensor, rank: Tensor) -> Tensor:
         """Return the normalized numbers at ranks, `(m,)` float64."""

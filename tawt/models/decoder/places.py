@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from tawt.contracts.value_status import HAS_NUMBER_OF
+
 KNOTS = 257
 """Points of the distribution of a data_type's numbers that ranks are counted by."""
 _STRAIGHT = 1e-3
@@ -32,6 +34,16 @@ def ranks(knots: Tensor, data_type: Tensor, value: Tensor) -> tuple[Tensor, Tens
     equal = right > left + 1  # several knots are this number
     first, last = left / (KNOTS - 1), (right - 1) / (KNOTS - 1)
     return torch.where(equal, first, between), torch.where(equal, last, between)
+
+
+def rank_as_last(knots: Tensor, data_type: Tensor, value: Tensor, status: Tensor) -> Tensor:
+    """Return the rank by which a number is told to the next one of its data_type, `(m,)` float32.
+
+    It is the middle of those that equal ones share; -1 where the status, `(m,)`, has no number.
+    """
+    has = torch.from_numpy(HAS_NUMBER_OF)[status] & value.isfinite()
+    low, high = ranks(knots, data_type, value)
+    return torch.where(has, (low + high) / 2, -1.0)
 
 
 def values(knots: Tensor, data_type: Tensor, rank: Tensor) -> Tensor:

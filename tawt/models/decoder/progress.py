@@ -13,6 +13,7 @@ from tawt.contracts.dataset import US_PER_HOUR
 from tawt.models.decoder.due import NEVER
 from tawt.models.decoder.gaps import US_PER_MINUTE
 from tawt.models.decoder.heads import Step
+from tawt.models.decoder.places import rank_as_last
 from tawt.models.decoder.schedule import Schedule
 
 
@@ -36,21 +37,29 @@ class Progress:
     """`(b, v)`, of it; `NEVER` = there is none."""
     earlier_time: Tensor
     """`(b, v)`, of the last triplet of each data_type at an earlier moment; `NEVER` = there is none."""
+    last_rank: Tensor
+    """`(b, v)` float32, of the last number of each data_type; -1 = there is none."""
     schedule: Schedule
 
     @classmethod
-    def known(cls, prompts: PackedBatch, v: int) -> Progress:
-        """Return that of what is known of records: documents, some of them empty."""
+    def known(cls, prompts: PackedBatch, knots: Tensor) -> Progress:
+        """Return that of what is known of records: documents, some of them empty; knots are those of `ranks`."""
+        v = len(knots)
         b, us = prompts.n_documents, (prompts.hours * US_PER_HOUR).round().long()
         kind, timed, time = torch.full((b,), -1), torch.zeros(b, dtype=torch.bool), torch.zeros(b, dtype=torch.int64)
         before, last_at = torch.full((b,), NEVER), torch.full((b, v), -1, dtype=torch.int32)
         last_time, earlier_time = torch.full((b, v), NEVER), torch.full((b, v), NEVER)
+        last_rank = torch.full((b, v), -1.0)
+        rank = rank_as_last(knots, prompts.data_type, prompts.value, prompts.value_status)
         for i, (a, end) in enumerate(pairwise(prompts.cu_seqlens.tolist())):
             kinds, still, own = prompts.data_type[a:end], prompts.is_static[a:end], us[a:end]
             kind[i] = kinds[-1] if end > a else -1
             last_at[i].scatter_reduce_(0, kinds, torch.arange(1, end - a + 1, dtype=torch.int32), "amax")
             known = last_at[i] >= 0
             last_time[i, known] = own[last_at[i, known].long() - 1]
+            numbers = a + (rank[a:end] >= 0).nonzero()[:, 0]
+            last = torch.full((v,), -1).scatter_reduce_(0, prompts.data_type[numbers], numbers, "amax")
+            last_rank[i, last >= 0] = rank[last[last >= 0]]
             kinds, own = kinds[~still], own[~still]
             if not len(own):
                 continue
@@ -64,7 +73,7 @@ class Progress:
         minutes = (at + _day(prompts.clock_hours)[of]) // US_PER_MINUTE
         schedule = Schedule.known(b, of.numpy(), minutes.numpy())
         return cls(
-            prompts.clock_hours, kind, timed, time, before, last_at, last_time, earlier_time, schedule
+            prompts.clock_hours, kind, timed, time, before, last_at, last_time, earlier_time, last_rank, schedule
         )  # fmt: skip
 
     def of(self, rows: Tensor) -> Progress:
@@ -104,7 +113,7 @@ class Progress:
         return torch.where((step == Step.LATER) | (first > last), 0, first)
 
     def then(
-        self, step: Tensor, time: Tensor, kind: Tensor, token: Tensor, alive: Tensor, was_static: Tensor
+        self, step: Tensor, time: Tensor, kind: Tensor, token: Tensor, alive: Tensor, was_static: Tensor, rank: Tensor
     ) -> tuple[Progress, Tensor, Tensor]:
         """Return what it is after one more event of each, us since the moment before it and since the data_type came.
 
@@ -117,6 +126,7 @@ class Progress:
             token: `(b,)`, of the event.
             alive: `(b,)` bool, which records go on.
             was_static: `(b,)` bool, whether the last triplet of the data_type is a static fact.
+            rank: `(b,)`, see `rank_as_last`.
 
         Returns:
             Beside it two of `(b,)`: 0 where there is no moment before, -1 where the data_type never came at one.
@@ -132,6 +142,7 @@ class Progress:
         type_gap = torch.where((earlier > NEVER) & timed, time - earlier, -1)
         self.last_at[rows, kind], self.last_time[rows, kind] = token.int(), time
         self.earlier_time[rows, kind] = earlier
+        self.last_rank[rows, kind] = torch.where(rank >= 0, rank, self.last_rank[rows, kind])
         schedule = self.schedule.then(self.at_clock(time) // US_PER_MINUTE, timed & (late | ~self.timed))
         now = torch.where(timed, time, self.time)
         further = replace(self, kind=kind, timed=self.timed | timed, time=now, before=before, schedule=schedule)

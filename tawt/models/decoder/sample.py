@@ -21,6 +21,7 @@ from tawt.models.decoder.drawn import Drawn
 from tawt.models.decoder.gaps import US_PER_MINUTE
 from tawt.models.decoder.heads import NextHeads, Step
 from tawt.models.decoder.mixtures import choose, draw_rank
+from tawt.models.decoder.places import rank_as_last
 from tawt.models.decoder.progress import Progress
 from tawt.models.decoder.reading import Reading
 from tawt.models.encoder import Encoder
@@ -86,7 +87,7 @@ class Sampler:
         """Of all records, also those that are let go."""
         self._row = torch.arange(b)
         """Which record each row is."""
-        self.progress = Progress.known(prompts, v)
+        self.progress = Progress.known(prompts, heads.knots)
         self._asked = torch.full((b,), asked)
         self._end = (prompts.end_hours * US_PER_HOUR).round().long()
 
@@ -166,7 +167,8 @@ class Sampler:
         state = self.reading.states[torch.arange(len(kind)), token.clamp_min(0)]
         typed = heads.typed(after, kind, table, state, age)
         status = choose(heads.what.statuses(typed, kind), self._chance(number, _STATUS))
-        rank = draw_rank(heads.numbers(typed, kind, status), self._two(number, _VALUE))
+        last_rank = so_far.last_rank[torch.arange(len(kind)), kind]
+        rank = draw_rank(heads.numbers(typed, kind, status, last_rank), self._two(number, _VALUE))
         has = self._has_number[status] & (self._n_bins[kind] > 0)
         told = heads.values(kind, rank).float()
         if self.snap is not None:
@@ -197,14 +199,16 @@ class Sampler:
         is_static, rows, b = step == Step.STATIC, torch.arange(len(step)), len(step)
         token, _ = self.progress.last(kind, time)
         was_static = self.reading.is_static[rows, token.clamp_min(0)]
+        value, status = torch.from_numpy(drawn.value), torch.from_numpy(drawn.value_status)
         self.progress, gap, type_gap = self.progress.then(
-            step, time, kind, self.reading.length, self.alive[self._row], was_static
-        )
+            step, time, kind, self.reading.length, self.alive[self._row], was_static,
+            rank_as_last(self.heads.knots, kind, value, status),
+        )  # fmt: skip
         hours = torch.where(is_static, 0.0, time.double() / US_PER_HOUR)
         starts = torch.arange(b + 1, dtype=torch.int32)
         events = PackedBatch(
-            data_type=kind, value=torch.from_numpy(drawn.value), value_token=torch.from_numpy(drawn.value_token),
-            value_status=torch.from_numpy(drawn.value_status), hours=hours, is_static=is_static,
+            data_type=kind, value=value, value_token=torch.from_numpy(drawn.value_token), value_status=status,
+            hours=hours, is_static=is_static,
             gap_hours=(gap / US_PER_HOUR).float(), clock_hours=self.progress.clock,
             type_gap_hours=torch.where(type_gap < 0, -1.0, type_gap / US_PER_HOUR).float(),
             cu_seqlens=starts, max_seqlen=1, subject_id=rows, end_hours=hours, end_time=time, n_cut=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -17,7 +18,9 @@ from tawt.config.next_event import NextConfig
 from tawt.dataset.reader import open_dataset
 from tawt.models.decoder import sample
 from tawt.models.decoder.drawn import Drawn
+from tawt.models.decoder.due import Came
 from tawt.models.decoder.heads import Counted, NextHeads, Step
+from tawt.models.decoder.places import rank_as_last
 from tawt.models.decoder.progress import Progress
 from tawt.models.decoder.reading import Reading
 from tawt.models.decoder.sample import Sampler
@@ -56,7 +59,9 @@ def a_decoder(vocabulary, attention=("rotary", "decay"), seed=0):
         torch.manual_seed(seed)
         encoder, heads = (
             Encoder(config, vocabulary).eval(),
-            NextHeads(config, NextConfig(n_hours=2, n_days=3, n_due=12), vocabulary).eval(),
+            NextHeads(
+                config, NextConfig(n_hours=2, n_days=3, n_due=12, due_to_others=True, last_number=True), vocabulary
+            ).eval(),
         )
         v = len(vocabulary)
         knots = torch.randn(v, 257).sort(1).values
@@ -127,13 +132,15 @@ def test_records_are_told_the_ages_that_they_were_trained_with(records, began):
     vocabulary, batch = records
     batch = replace(batch, time=np.where(batch.is_static, 0, batch.time - began * HOUR))
     told = torch.tensor([4, 5, 7, 11, 16])
-    targets = make_targets(batch, vocabulary, torch.zeros(len(vocabulary), 257), told, by_clock=False)
+    knots = torch.randn(len(vocabulary), 257, generator=torch.Generator().manual_seed(0)).sort(1).values
+    targets = make_targets(batch, vocabulary, knots, told, by_clock=False)
+    last_number = torch.full((batch.n_tokens,), torch.nan).index_put((targets.number_at,), targets.number_last)
     assert len(targets.before) == batch.n_tokens, "the case is not met"
     kept = np.array([1, 2, 2, 9, 10, 20])
     place = np.arange(batch.n_tokens) - batch.bounds[:-1][batch.document]
-    progress = Progress.known(batch.select(place < kept[batch.document]).tensors(), len(vocabulary))
+    progress = Progress.known(batch.select(place < kept[batch.document]).tensors(), knots)
     ends = np.flatnonzero(batch.ends)
-    n, never = 0, torch.zeros(6, dtype=torch.bool)
+    n, numbers, never = 0, 0, torch.zeros(6, dtype=torch.bool)
     for more in range(41):
         row = torch.from_numpy(batch.bounds[:-1] + np.minimum(kept + more, batch.lengths - 1))
         there = torch.from_numpy(kept + more < batch.lengths)
@@ -150,14 +157,19 @@ def test_records_are_told_the_ages_that_they_were_trained_with(records, began):
             if i == 4:
                 own = torch.minimum(own, kind)
             torch.testing.assert_close(own[there], wanted[row][there])
+        asked = there & ~last_number[row].isnan()
+        numbers += int((asked & (last_number[row] >= 0)).sum())
+        torch.testing.assert_close(progress.last_rank[torch.arange(6), kind][asked], last_number[row][asked])
         n += int(there.sum())
         final = torch.from_numpy(kept + more == batch.lengths)
         for d in final.nonzero()[:, 0].tolist():
             end = batch.n_tokens + int(np.searchsorted(ends, d))
             torch.testing.assert_close(progress.ages(told, progress.time)[d], targets.step_ages[end])
         token = torch.from_numpy(kept + more + 1)
-        progress, _, _ = progress.then(step, time, kind, token, there, never)
-    assert n > 80
+        value, status = torch.from_numpy(batch.value[row]), torch.from_numpy(batch.value_status[row].astype(np.int64))
+        rank = rank_as_last(knots, kind, value, status)
+        progress, _, _ = progress.then(step, time, kind, token, there, never, rank)
+    assert n > 80 and numbers > 20
 
 
 def empty(batch, b):
@@ -193,8 +205,8 @@ def test_drawn_events_are_sound(records):
     """Times never go back and are whole minutes, statics come first, nothing follows an end, values fit their status."""
     vocabulary, batch = records
     encoder, heads = a_decoder(vocabulary)
-    sampler = Sampler(encoder, heads, vocabulary, empty(batch, 32), draw(np.arange(32), 1))
-    time, timed, ended, seen = np.zeros(32, np.int64), np.zeros(32, bool), np.zeros(32, bool), set()
+    sampler = Sampler(encoder, heads, vocabulary, empty(batch, 128), draw(np.arange(128), 1))
+    time, timed, ended, seen = np.zeros(128, np.int64), np.zeros(128, bool), np.zeros(128, bool), set()
     for drawn in sampler.events(60):
         assert (drawn.step[ended] == Step.END).all()
         ended |= drawn.step == Step.END
@@ -285,6 +297,7 @@ def test_what_is_due_is_of_all_that_can_come(records):
     timed = torch.ones(40, dtype=torch.bool)
     with torch.no_grad():
         ours = heads.steps(states, timed, table, least, age)
+        states = states + heads.came_by_now(table[heads.told_types], age)
         score = heads.what.type_bias.expand(40, -1).clone()
         score[:, heads.told_types] += heads.due(states, table[heads.told_types], age)
         score[torch.arange(len(vocabulary)) < least[:, None]] = -torch.inf
@@ -293,6 +306,26 @@ def test_what_is_due_is_of_all_that_can_come(records):
     assert (least > heads.told_types.max()).any(), "the case is not met"
     there = [Step.END, Step.SAME, Step.LATER]
     torch.testing.assert_close(ours[:, there], theirs[:, there], atol=1e-4, rtol=1e-4)
+
+
+def test_what_came_moves_a_state_by_what_it_is_and_how_long_ago():
+    """Of each data_type that came: that it did, how long ago in log minutes of a year, and whether in this very moment."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        came, table = Came(4), torch.randn(9, 4)
+        age = torch.tensor([[-1.0] * 9, [0.0] * 9, [*range(-4, 5)]])
+        assert not came(table, age).any(), "a fresh model is told nothing"
+        torch.nn.init.normal_(came.of_came.weight)
+        now, ever, ago = came.of_came.weight.detach().split(4, 1)
+        expected = torch.zeros(3, 4)
+        for row in range(3):
+            for kind in range(9):
+                hours = float(age[row, kind])
+                if hours >= 0:
+                    told = math.log1p(60 * hours) / math.log1p(60 * 24 * 365)
+                    expected[row] += (now * (hours == 0) + (ever + ago * told) / 3) @ table[kind]
+        torch.testing.assert_close(came(table, age).detach(), expected)
+    assert not came(table, age)[0].any() and (came(table, age)[1] != came(table, age)[2]).all()
 
 
 def test_letting_go_of_what_has_ended_changes_no_record(records, monkeypatch):
@@ -332,7 +365,7 @@ def test_records_that_were_quiet_for_a_while_go_on_as_those_that_happened_to_be(
     """Asked some hours after its last event, a record ends and goes on as those of free draws in which nothing came by then."""
     vocabulary, batch = records
     encoder, heads = a_decoder(vocabulary)
-    heads.step_bias.data[:, Step.END] += 0.7
+    heads.step_bias.data[:, Step.END] -= 0.3
     prompts, n, waited = batch.tensors(), 4000, 2 * HOUR
     one = torch.full((n,), 4)
     free = Sampler(encoder, heads, vocabulary, prompts, draw(np.arange(6), 3)).branched(one, draw(np.arange(n), 7))

@@ -12,6 +12,7 @@ import torch
 from tawt.batching.loader import PackedLoader
 from tawt.config.next_event import NEXT
 from tawt.config.train import PretrainConfig
+from tawt.contracts.value_status import HAS_NUMBER
 from tawt.dataset.reader import open_dataset
 from tawt.models.decoder.heads import Step
 from tawt.models.decoder.mixtures import gap_log_chance
@@ -24,16 +25,19 @@ from tawt.objectives.pretrain_model import build_model
 
 HOUR = 3_600_000_000
 MODEL = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16, "causal": True}
-OBJECTIVE = {"masked": {"weight": 0.0}, "next": {"weight": 1.0, "n_due": 6, "later_weight": 0.5, "n_later": 8}}
+OBJECTIVE = {
+    "masked": {"weight": 0.0},
+    "next": {"weight": 1.0, "n_due": 6, "due_to_others": True, "later_weight": 0.5, "n_later": 8},
+}
 
 
 @pytest.fixture
 def made(workspace):
     """`made(max_length)`: a batch, what is asked of it, and what asks."""
 
-    def make(max_length=1024, quiet_hours=0.0, **model):
+    def make(max_length=1024, quiet_hours=0.0, next=None, **model):
         batching = {"tokens_per_batch": 2048, "max_length": max_length, "order": "by_type", "window": "sliding"}
-        objective = OBJECTIVE | {"next": OBJECTIVE["next"] | {"quiet_hours": quiet_hours}}
+        objective = OBJECTIVE | {"next": OBJECTIVE["next"] | {"quiet_hours": quiet_hours} | (next or {})}
         config = PretrainConfig.model_validate(
             {"model": MODEL | model, "objective": objective, "batching": batching | {"max_length": max_length}}
         )
@@ -135,6 +139,48 @@ def test_targets_are_those_of_plain_loops(made):
     assert (targets.gap_is > 0).all() and len(targets.gap_is) == int((targets.step == Step.LATER).sum())
     ranked = targets.number_high >= targets.number_low
     assert ranked.all() and float(targets.number_low.min()) >= 0 and float(targets.number_high.max()) <= 1
+
+
+def test_a_number_is_told_the_one_of_its_data_type_before_it(made):
+    """Document by document and row by row: the rank of the last number of the data_type, over those without one; -1 where
+    there is none in the window."""
+    batch, example, prepare, _ = made(40)
+    knots, expected, met = prepare.baselines.next.knots, [], set()
+    for document in range(batch.n_documents):
+        last: dict[int, float] = {}
+        for row in range(batch.bounds[document], batch.bounds[document + 1]):
+            kind = int(batch.data_type[row])
+            if batch.value_status[row] not in HAS_NUMBER:
+                met |= {"one without a number between"} if kind in last else set()
+                continue
+            opens_late = row == batch.first_timed[document] and not batch.begins[document]
+            if not opens_late:
+                expected.append(last.get(kind, -1.0))
+            low, high = ranks(knots, torch.tensor([kind]), torch.tensor([batch.value[row]]))
+            last[kind] = float(low + high) / 2
+    assert met == {"one without a number between"} and len({*expected}) > 20
+    assert example.next.number_last.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_number_lies_around_the_one_before_it_as_far_as_the_state_says(made):
+    """What a decoder is told of the number before it moves its numbers, and moves them with that; without one, or told
+    nothing, they stay where they are."""
+    _, example, _, model = made(next={"last_number": True})
+    heads, t = model.heads.next, example.next
+    state = torch.randn(len(t.number_at), 16, generator=torch.Generator().manual_seed(0))
+    kind, status = t.type_is[t.number_at], t.status_is[t.number_at]
+
+    def places(rank):
+        with torch.no_grad():
+            told = heads.numbers(state, kind, status, torch.full(kind.shape, rank))
+            return told[:, heads.n_numbers : 2 * heads.n_numbers]
+
+    assert torch.equal(places(0.1), places(-1.0)), "a fresh model guesses as without"
+    torch.nn.init.constant_(heads.follows.bias, 0.5)
+    assert (places(0.9) - places(0.1)).numpy() == pytest.approx(0.4, abs=1e-5)
+    assert torch.equal(places(0.5), places(-1.0))
+    torch.nn.init.normal_(heads.number.weight)
+    assert not torch.allclose(places(0.5), places(-1.0))
 
 
 def test_ranks_are_shares_of_numbers():
