@@ -65,5 +65,5 @@ def describe_config(setup: Setup) -> None:
 
 @cache
 def _freeze() -> list[str]:
-    found = {(d.metadata["Name"], d.version) for d in metadata.distributions() if d.metadata["Name"]}
-    return sorted((f"{name}=={version}" for name, version in found), key=str.lower)
+    told = [one.metadata for one in metadata.distributions()]  # read once each, for there are hundreds
+    return sorted({f"{one['Name']}=={one['Version']}" for one in told if one["Name"]}, key=str.lower)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tawt.config.load import build, dump, load, merge, overrides, parse_yaml
+from tawt.config.load import _parsed, build, dump, load, merge, overrides, parse_yaml
 from tawt.config.named import resolve_pipeline
 from tawt.config.pipeline import PipelineConfig
 from tawt.config.train import PretrainConfig
@@ -144,6 +145,26 @@ def test_words_that_yaml_turns_into_other_things_stay_words() -> None:
     numbers = ["7", "-7", "+1_000", "0x1f", "0b11", "1.5", ".5", "1.", "1.5e+3", "1E3"]
     assert parse_yaml(f"a: [{', '.join(numbers)}]", "x")[0]["a"] == [7, -7, 1000, 31, 3, 1.5, 0.5, 1.0, 1500.0, 1000.0]
     assert places[("d",)] == "x:4"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['a: "\\ud800"\n', "a: &x 1\nb: [*x, {c: *x}]\n", "a: b: c\n", "a:\n\t- b\n", "a: [b\n", "- a\nb: 1\n", "a: 1\n---\nb: 2\n",
+     "%YAML 3.0\n---\na: 1\n", "a: |\n  b\n\n  c\n", "a: &x 1\nb: &x [\n"],
+)  # fmt: skip
+def test_a_text_says_the_same_with_libyaml_and_without(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in it, where each key stands, and what is wrong with it."""
+
+    def read() -> object:
+        _parsed.cache_clear()
+        try:
+            return parse_yaml(text, "x.yaml")
+        except ConfigError as error:
+            return str(error)
+
+    fast = read()
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+    assert fast == read()
 
 
 def test_what_was_read_is_the_readers_own() -> None:

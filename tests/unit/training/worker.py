@@ -7,10 +7,12 @@ What it says lies beside OUT, in `OUT.<rank>.out` and `.err`; the exit codes of 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import torch._dynamo  # which the first step of an optimizer imports
@@ -74,12 +76,22 @@ def together(n: int, port: int, *words: str) -> list[int]:
             for stream, name in ((1, "out"), (2, "err")):
                 os.dup2(os.open(f"{words[2]}.{rank}.{name}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), stream)
             signal.alarm(600)  # one that waits for ever ends all the same
-            train(*words)
-            raise SystemExit
+            code = 1
+            try:
+                train(*words)
+                code = 0
+            except SystemExit as end:
+                code = int(end.code or 0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(code)  # to take torch down by itself takes longer than to train
         ranks.append(child)
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in ranks]
 
 
 if __name__ == "__main__":
+    gc.freeze()  # a rank that looks through what was imported would copy it
     for line in sys.stdin:
         print(json.dumps(together(*json.loads(line))), flush=True)
