@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from tawt import errors
@@ -28,6 +31,8 @@ from tawt.pipeline.run import Judges, Report, RunResult, run_stage, tell_plan
 from tawt.pipeline.shares import in_shards, key_of, make_share
 from tawt.pipeline.undone import Asked, begin, failed
 from tawt.pipeline.workspace import Workspace, open_workspace, write_records
+from tawt.places import remove
+from tawt.room import room_error
 
 RETRIES = 3
 """How often a task is begun anew whose worker was lost."""
@@ -54,16 +59,20 @@ class Task:
 
 @memory_of_the_system()
 def do_task(task: Task) -> dict[str, str]:
-    """Do a task, in a worker; return what error ended it, if one of ours did.
+    """Do a task, in a worker; return what error ended it, if one did.
+
+    Of a library's that is its kind alone: Ray would write down, and hand on, what it says, which may quote a cell.
 
     Args:
         task: As the fields of `Task`.
     """
     try:
         _do(task)
-    except TawtError as error:
-        told = {"where": error.where, "what": error.what, "hint": error.hint}
-        return {"kind": type(error).__name__, **told}
+    except Exception as error:
+        what = f"was ended in a worker by {type(error).__name__}, expected it to end well"
+        ours = error if isinstance(error, TawtError) else room_error(error, task.stage)
+        ours = ours or StageError(task.stage, what, "run it without --executor ray to see more")
+        return {"kind": type(ours).__name__, "where": ours.where, "what": ours.what, "hint": ours.hint}
     return {}
 
 
@@ -105,6 +114,8 @@ def on_ray(address: str | None, threads: int | None, memory_limit: str | None) -
         ConfigError: Ray is not installed.
     """
     os.environ.update({key: value for key, value in _QUIET.items() if key not in os.environ})
+    if not (address or os.environ.get("RAY_ADDRESS")):
+        _keep_others_out()
     try:
         import ray
     except ImportError:
@@ -116,38 +127,67 @@ def on_ray(address: str | None, threads: int | None, memory_limit: str | None) -
         write_records(workspace)
         written = Workspace(workspace.root, workspace.pipeline)
         tell_plan(plan, report)
-        begun = not ray.is_initialized()
-        if begun:
-            _join_cluster(ray, address)
-        before = begin(written, asked, [step.stage.name for step in plan.steps if step.reason is not None])
-        driver = _Driver(ray, Flow(written, plan, report), judges.go_on, threads or 1, memory_limit)
-        try:
-            driver.work()
-        except BaseException as error:
-            failed(written, error)
-            raise
-        finally:
-            driver.stop()
-            if begun:
-                ray.shutdown()
+        with _cluster(ray, address):
+            before = begin(written, asked, [step.stage.name for step in plan.steps if step.reason is not None])
+            driver = _Driver(ray, Flow(written, plan, report), judges.go_on, threads or 1, memory_limit)
+            try:
+                driver.work()
+            except BaseException as error:
+                failed(written, error)
+                raise
+            finally:
+                driver.stop()
         return driver.flow.close(before)
 
     return run
 
 
-def _join_cluster(ray: Any, address: str | None) -> None:
+@contextmanager
+def _cluster(ray: Any, address: str | None) -> Iterator[None]:
+    """Join a cluster, and leave it at the end; where this process is in one already, that is it."""
+    if ray.is_initialized():
+        yield
+        return
     address = address or os.environ.get("RAY_ADDRESS")
-    how = {"address": address} if address else {"num_cpus": usable_cpus(), "include_dashboard": False}
-    host, _, port = (address or "").rpartition(":")
+    with ExitStack() as left:
+        how = {"address": address} if address else left.enter_context(_of_this_machine())
+        host, _, port = (address or "").rpartition(":")
+        left.callback(ray.shutdown)
+        try:
+            if host and "/" not in host and port.isdecimal():  # Ray itself would try for more than a minute
+                socket.create_connection((host, int(port)), timeout=10).close()
+            ray.init(log_to_driver=False, logging_level="ERROR", **how)
+        except Exception as error:  # of many kinds
+            if address:
+                raise ConfigError(
+                    f"--address {address}", f"leads to no Ray cluster ({type(error).__name__}), expected one",
+                    "start one with `ray start --head`, and see `ray status`",
+                ) from None  # fmt: skip
+            said = str(error).strip().partition("\n")[0]
+            raise ConfigError(
+                "--executor ray", f"Ray did not start on this machine ({type(error).__name__}: {said}), expected it to",
+                "try again, or give --address of a cluster that is there; or leave --executor out",
+            ) from None  # fmt: skip
+        yield
+
+
+def _keep_others_out() -> None:
+    """Let a cluster that this process begins, which listens on all networks, take orders from it alone.
+
+    Ray looks for this when it is loaded; who has loaded it before, or says otherwise, has chosen.
+    """
+    if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+        os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+
+
+@contextmanager
+def _of_this_machine() -> Iterator[dict[str, Any]]:
+    """Give how a cluster of this machine is begun, whose logs are the owner's alone: Ray opens its folder to all."""
+    folder = Path(mkdtemp(prefix="tawt-"))
     try:
-        if host and "/" not in host and port.isdecimal():  # Ray itself would try for more than a minute
-            socket.create_connection((host, int(port)), timeout=10).close()
-        ray.init(log_to_driver=False, logging_level="ERROR", **how)
-    except Exception as error:  # of many kinds
-        raise ConfigError(
-            f"--address {address}", f"leads to no Ray cluster ({type(error).__name__}), expected one",
-            "start one with `ray start --head`, and see `ray status`",
-        ) from None  # fmt: skip
+        yield {"num_cpus": usable_cpus(), "include_dashboard": False, "_temp_dir": str(folder / "ray")}
+    finally:
+        remove(folder)
 
 
 class _Driver:
@@ -209,6 +249,11 @@ class _Driver:
             raise StageError(
                 task.stage, f"lost its worker {RETRIES + 1} times ({type(error).__name__}), expected it to end well",
                 "look whether memory ends: fewer workers, or `--memory-limit`; then run this again, what is made stays",
+            ) from None  # fmt: skip
+        except lost.RayError as error:
+            raise StageError(
+                task.stage, f"was ended by Ray ({type(error).__name__}), expected a worker to do it",
+                "see `ray status`; all nodes need the same tawt; then run this again, what is made stays",
             ) from None  # fmt: skip
         step = self._steps[task.stage]
         if said and said["kind"] == RefusedError.__name__ and self._go_on:

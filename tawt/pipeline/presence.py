@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tawt.errors import ConfigError, StageError, printable
+from tawt.errors import ConfigError, StageError, TawtError, printable
 from tawt.places import make_new
 
 PARTS = "parts"
@@ -111,7 +111,8 @@ class Presence:
         if error is None:
             self._path.unlink(missing_ok=True)
         else:
-            self._told["failed"] = str(error) or type(error).__name__
+            # what libraries say may quote a cell
+            self._told["failed"] = str(error) if isinstance(error, TawtError) else type(error).__name__
             self._write()
 
     def hold(self) -> None:

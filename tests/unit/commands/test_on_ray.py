@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import tawt
-from tawt.errors import ConfigError
+from tawt.commands import on_ray
+from tawt.errors import ConfigError, StageError
 from tests.unit.conftest import Hospital
 from tests.unit.pipeline.test_stability import hashes, reasons
 
@@ -43,6 +46,12 @@ def address(path: None) -> Iterator[str]:
     begun = ray.init(num_cpus=N_WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield begun.address_info["gcs_address"]
     ray.shutdown()
+
+
+def raised(error: Exception) -> Iterator[None]:
+    """Raise an error where a value is asked for."""
+    raise error
+    yield
 
 
 def workers() -> list[int]:
@@ -96,6 +105,64 @@ def test_what_ends_a_task_ends_the_command(hospital: Hospital, tmp_path: Path, a
     assert shard.name in told.value.where and "tawt run events" in told.value.hint
     tawt.run("events,triplets", w, force=True, **QUICK)
     assert is_as_made_alone(w, hospital)
+
+
+def test_a_worker_hands_on_no_cell_that_a_library_quotes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an error that is not ours the kind alone goes through Ray, which writes down what it is given."""
+
+    def quote(task: on_ray.Task) -> None:
+        raise ValueError("could not convert 'canary'")
+
+    monkeypatch.setattr(on_ray, "_do", quote)
+    task = on_ray.Task("w", "events", "k", False, False, None, 1, None)
+    said = on_ray.do_task(task)
+    assert "ValueError" in said["what"] and said["where"] == "events" and "canary" not in str(said)
+
+
+def test_a_cluster_of_this_machine_obeys_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has no token gives it no orders, what Ray logs is the owner's alone, and both go with it; where it does not start, that
+    is said, and no address that nobody gave."""
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.setenv(name, "")  # so that it is as it was afterwards
+        monkeypatch.delenv(name)
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not loaded
+    with pytest.raises(ConfigError, match="not installed"):
+        on_ray.on_ray(None, None, None)
+    assert "RAY_AUTH_MODE" not in os.environ, "who has loaded it has chosen"
+    monkeypatch.delitem(sys.modules, "ray")
+    on_ray._keep_others_out()
+    assert os.environ["RAY_AUTH_MODE"] == "token" and len(os.environ["RAY_AUTH_TOKEN"]) == 64
+    seen: list[dict[str, Any]] = []
+
+    def init(**how: Any) -> None:
+        mode = stat.S_IMODE(Path(how["_temp_dir"]).parent.stat().st_mode)
+        seen.append({**how, "mode": mode})
+        if len(seen) > 1:
+            raise TimeoutError("no raylet came\nmore")
+
+    ray = SimpleNamespace(is_initialized=lambda: False, init=init, shutdown=lambda: None)
+    with on_ray._cluster(ray, None):
+        assert seen[0]["mode"] == 0o700
+    assert not Path(seen[0]["_temp_dir"]).parent.exists()
+    with (
+        pytest.raises(ConfigError, match=r"did not start on this machine \(TimeoutError: no raylet came\)"),
+        on_ray._cluster(ray, None),
+    ):
+        pass
+
+
+def test_what_ray_itself_ends_is_told() -> None:
+    """As where a worker has no tawt, or the cluster is gone: by its kind, for what Ray says can be long and quote what it ran."""
+    import ray
+
+    driver, lost = (
+        object.__new__(on_ray._Driver),
+        ray.exceptions.RayTaskError("do_task", "canary", ImportError("canary")),
+    )
+    driver._ray = SimpleNamespace(exceptions=ray.exceptions, get=lambda one: one())
+    with pytest.raises(StageError) as told:
+        driver._end(on_ray.Task("w", "events", "k", False, False, None, 1, None), lambda: next(raised(lost)))
+    assert "ended by Ray (RayTaskError)" in told.value.what and "canary" not in str(told.value)
 
 
 @pytest.mark.parametrize(

@@ -109,11 +109,19 @@ def test_a_part_that_failed_is_told_to_those_that_wait(w: Path) -> None:
     folder = w / ".aside" / presence.PARTS
     while not (folder / "2-of-2.json").exists():
         time.sleep(0.05)
-    with pytest.raises(ValueError), Presence(folder, Part(1, 2), print):
+    with pytest.raises(StageError), Presence(folder, Part(1, 2), print):
         time.sleep(3)  # so that the other has seen it, and waits
-        raise ValueError("the disk is full")
+        raise StageError("the disk", "is full", "")
     said = other.communicate(timeout=600)[1]
-    assert other.returncode == 1 and "waits for part 1/2, which ended (the disk is full)" in said
+    assert other.returncode == 1 and "waits for part 1/2, which ended (the disk: is full" in said
+
+
+def test_a_part_tells_others_no_cell_that_a_library_quotes(tmp_path: Path) -> None:
+    """Of an error that is not ours it tells the kind: what others print, and what lies there, holds no more."""
+    with pytest.raises(ValueError), Presence(tmp_path, Part(1, 2), print):
+        raise ValueError("could not convert 'canary'")
+    told = (tmp_path / "1-of-2.json").read_text(encoding="utf-8")
+    assert "ValueError" in told and "canary" not in told
 
 
 def test_one_process_makes_what_parts_have_left(hospital: Hospital, w: Path, monkeypatch: pytest.MonkeyPatch) -> None:
