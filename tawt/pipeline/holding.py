@@ -88,8 +88,8 @@ def hold_together(root: Path) -> Iterator[None]:
 def still(root: Path) -> Iterator[None]:
     """Keep every command that changes a workspace out of it while it is looked at; nothing is written.
 
-    Several may look at once. Where there is no lock yet, or one of another user, what commands wrote is held to be the
-    same afterwards.
+    Several may look at once. Parts of a run hold it as lookers do, and where there is no lock yet, or one of another
+    user, nobody is kept out: so what commands wrote is held to be the same afterwards.
 
     Raises:
         ConfigError: A command that changes it is, or was meanwhile, at work.
@@ -98,18 +98,18 @@ def still(root: Path) -> Iterator[None]:
         yield
         return
     with ExitStack() as held:
-        before = None
+        before = _written(root)
         try:
             handle = os.open(root / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             fcntl.flock(held.enter_context(os.fdopen(handle, "rb")), fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             raise _in_use(root) from None
         except OSError:
-            before = _written(root)
+            pass
         try:
             yield
         finally:
-            if before is not None and before != _written(root):
+            if before != _written(root):
                 raise _in_use(root) from None
 
 

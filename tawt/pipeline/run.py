@@ -26,7 +26,7 @@ from tawt.pipeline.relations import hold_inputs
 from tawt.pipeline.sql_stage import run_sql
 from tawt.pipeline.time_left import TimeLeft
 from tawt.pipeline.undone import Asked, Undone, begin, end, failed
-from tawt.pipeline.workspace import Workspace, write_records
+from tawt.pipeline.workspace import SPILL, Workspace, write_records
 from tawt.room import room_error
 from tawt.sources.graph import Graph
 from tawt.sources.stage import Bound, BuiltIn, Stage, StageResult
@@ -215,7 +215,8 @@ def run_stage(
         give_back_memory()
     report({"event": "start", "stage": stage.name, "reason": step.reason})
     bound = bound_for(plan, step, there)
-    hold_inputs(bound, [name for name in bound.inputs if there[name] is plan.there.get(name)])
+    others = workspace.spill_name != SPILL  # of whom some of it may be
+    hold_inputs(bound, [name for name in bound.inputs if others or there[name] is plan.there.get(name)])
     if (who := bound.settings.opted_out) is not None and bound.gone is not None:
         remember(workspace.root, who, bound.gone.marks.to_pylist())
 

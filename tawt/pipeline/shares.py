@@ -12,6 +12,7 @@ from tawt.pipeline.each_shard import HANDED_IN, ShareMadeError
 from tawt.pipeline.manifest import Manifest, read_manifest, reason_to_run
 from tawt.pipeline.plan import Plan, Step
 from tawt.pipeline.presence import Part
+from tawt.pipeline.relations import hold_inputs
 from tawt.pipeline.run import Report, bound_for, room_told
 from tawt.pipeline.workspace import Workspace
 from tawt.places import remove
@@ -66,6 +67,7 @@ def make_share(
     assert isinstance(stage.made_by, BuiltIn), stage.name
     own = place.with_name(f"{place.name}-{part.name}-{token}")
     bound = replace(bound_for(plan, step, there), share=Share(part.i - 1, part.n, place))
+    hold_inputs(bound, [*bound.inputs])
     try:
         with room_told(workspace.output(stage.name), bound), suppress(ShareMadeError):
             own.mkdir(parents=True)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextvars import Context
 from pathlib import Path
 
 import pytest
 
 import tawt
-from tawt.errors import StageError
-from tawt.pipeline import presence
+from tawt.errors import ConfigError, FileError, StageError
+from tawt.pipeline import presence, run
+from tawt.pipeline.holding import hold_together, still
+from tawt.pipeline.manifest import Manifest
+from tawt.pipeline.workspace import Workspace
 from tests.unit.conftest import Hospital
 
 ROOT = Path(__file__).parents[3]
@@ -54,6 +59,45 @@ def test_a_part_that_slept_while_another_made_its_stage_takes_what_is_there(
     assert slept.returncode == 0 or "another process is this part now" in said, said
     assert [one.detail for one in tawt.check(w) if not one.ok and one.check in ("files", "records")] == []
     assert not [path for path in (w / ".aside").rglob("*") if path.is_file() and path.suffix != ".json"]
+
+
+@pytest.mark.parametrize("stage", ["staging.labevents", "event_parts.labs"])
+def test_a_part_holds_what_others_made_to_its_hash(
+    hospital: Hospital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """Whether it makes a whole stage of it or a share of one: between two machines a bit may flip that is a number yet."""
+    tawt.ingest(hospital.raw, "demo", w := tmp_path / "w", settings=("shards=3",), prepare=True, **QUICK)
+    own = run.commit
+
+    def commit(workspace: Workspace, folder: Path, quarantine: Path | None, manifest: Manifest) -> Manifest:
+        made = own(workspace, folder, quarantine, manifest)
+        if manifest.stage == stage:
+            path = w / max(made.files, key=lambda name: made.files[name])
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+        return made
+
+    monkeypatch.setattr(run, "commit", commit)
+    with pytest.raises(FileError, match="is not as it was written") as told:
+        tawt.run("+event_parts,+codes", w, part="1/1", wait="0", **QUICK)
+        tawt.run("events", w, part="1/2", wait="0", **QUICK)
+    assert stage.replace(".", "/") in told.value.where
+
+
+def test_who_looks_at_a_workspace_is_told_that_parts_have_changed_it(hospital: Hospital, tmp_path: Path) -> None:
+    """They hold the lock together, as lookers do: an export or a check that saw the half of it would tell of damage."""
+    w = Path(shutil.copytree(hospital.workspace, tmp_path / "w"))
+
+    def look(publish: bool) -> None:
+        with still(w):
+            if publish:
+                os.utime(w / "manifests" / "events.json", (1, 1))
+
+    with hold_together(w):
+        Context().run(look, False)
+        with pytest.raises(ConfigError, match="in use by another tawt command"):
+            Context().run(look, True)
 
 
 @pytest.mark.parametrize("other", [{"duckdb": "0.0.1"}, {"tawt run": "events"}])
