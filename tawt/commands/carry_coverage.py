@@ -100,6 +100,8 @@ class CarryResult:
     """Whether anything was made; else all was there."""
     kept: bool = False
     """Whether it is the workspace's own vocabulary, which new records are read in."""
+    n_fitted: int = 0
+    """Rows that the vocabulary was fitted on."""
 
     def lines(self) -> list[str]:
         """Return what a person is to know before anything is computed, a line each."""
@@ -131,6 +133,11 @@ class CarryResult:
         for said, rows in (("converted", other), ("left out, as no rule leads from their unit", refused)):
             if rows:
                 told.append(f"numbers of {_few([f'{one.code} ({one.unit})' for one in rows])} are {said}")
+        if self.kept and self.n_fitted and self.drift:
+            told.append(
+                f"the {self.n_fitted:,} rows of train that it was fitted on are among those whose numbers are told, "
+                "as far as they are here yet: new ones alone may lie farther"
+            )
         if moved := [one for one in self.drift if one.moved]:
             named = _few([f"{one.code} {one.shift:.2f}" for one in moved])
             told.append(
@@ -179,7 +186,7 @@ def read_found(
     met, unmet = _met(vocabulary, {row["data_type"] for row in rows if row["way"] is not None})
     return CarryResult(
         nested.root, name, coverage, tuple(drift), _families(rows), met, unmet, _unknown(rows), times,
-        (subjects["known"], subjects["all"]), made, kept,
+        (subjects["known"], subjects["all"]), made, kept, sum(n or 0 for n in vocabulary.table()["n_rows"].to_pylist()),
     )  # fmt: skip
 
 

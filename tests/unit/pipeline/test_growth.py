@@ -137,6 +137,7 @@ def test_a_frozen_vocabulary_stays_as_it_is_when_records_come(in_steps: Path, tm
     told = kept(result.workspace)
     assert told is not None and told.kept and told.drift and told.n_subjects[1] == 60
     assert told.lines()[0].startswith("the vocabulary of w is kept: it knows")
+    assert any(f"the {told.n_fitted:,} rows of train that it was fitted on are among" in line for line in told.lines())
     tawt.ingest(in_steps, "demo", tmp_path / "once", settings=("shards=4",), **QUICK)
     tawt.build_vocab(tmp_path / "once", freeze=tmp_path / "first.parquet", **QUICK)
     assert hashes(tmp_path / "w") == hashes(tmp_path / "once")
