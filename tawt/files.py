@@ -117,12 +117,20 @@ def read_json(path: Path) -> Any | None:
 
 def write_parquet(path: Path, table: pa.Table, private: bool = False, **options: Any) -> None:
     """Write a Parquet file, whole or not at all, that holds the hash of its rest; options go to pyarrow."""
+    write_parquets(path, [table], table.schema, private, **options)
+
+
+def write_parquets(
+    path: Path, tables: Iterable[pa.Table], schema: pa.Schema, private: bool = False, **options: Any
+) -> None:  # fmt: skip
+    """Write tables of one schema to one file as `write_parquet` does, each to groups of its own, as they come."""
     import pyarrow.parquet as pq
 
+    of_all = schema.with_metadata({**(schema.metadata or {}), b"seal": BLANK})
     with whole(path, private) as aside:
-        pq.write_table(
-            table.replace_schema_metadata({**(table.schema.metadata or {}), b"seal": BLANK}), aside, **options
-        )
+        with pq.ParquetWriter(aside, of_all, **options) as writer:
+            for table in tables:
+                writer.write_table(table)
         fill(aside)
 
 

@@ -58,9 +58,9 @@ def run_contents(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
     table = pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
     pq.write_table(table, folder / "contents.parquet", compression="zstd")
-    forget_shards(folder)
     n_other = sum(result["n_other_name"] for result in results.values())
     kinds: Counter[str] = sum((Counter(result["kinds"]) for result in results.values()), Counter())
+    forget_shards(folder)
     facts = {
         "n_contents": len({sha256 for _, sha256, _ in rows if sha256 is not None}), "n_other_name": n_other,
         "formats": dict(sorted(kinds.items())),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from tawt.sources.stage import Bound, BuiltIn, Input, StageResult, Tick
 from tawt.transforms.columns import Int64s, out_of_order, subjects_by_year, times_of
 from tawt.transforms.events import SplitOf, merge_shard
 from tawt.transforms.losses import counted
+from tawt.transforms.shard_result import Sum
 from tawt.transforms.subject_hash import SPLIT_SALT
 from tawt.transforms.units import PairRules, Units
 
@@ -75,24 +75,26 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     }
     earlier = Earlier(bound, made_of, lambda result: rules.known(map(tuple, result["pairs"])) == result["rules"])
     results = each_shard(folder, written, merged, bound.limits.workers, tick, earlier, bound.share).values()
-    n_duplicates = _summed(results, "duplicates")
+    counts = Sum(rules)
+    for result in results:
+        counts.add(result)
     accounts = tuple(
-        Account.of_rows(one.name, one.n_rows, n_duplicates.get(one.name, 0), "duplicate") for one in families
+        Account.of_rows(one.name, one.n_rows, counts.duplicates[one.name], "duplicate") for one in families
     )
     subjects, years = _check_files(folder, contract, sum(account.n_rows_out for account in accounts))
-    people = _summed(results, "people")
+    people = dict(sorted(counts.people.items()))
     absent = hold_codes(bound, people) if people else [_no_event(bound, families)]
     write_metadata(bound, folder, subjects, list(people))
     forget_shards(folder)
     facts = {
         "n_subjects": {split: len(subjects[split]) for split in SPLITS},
-        "n_rows": {split: sum(r["n_rows"].get(split, 0) for r in results) for split in SPLITS},
-        "value_status": _summed(results, "statuses"),
-        "unit_rules": _summed(results, "unit_rules"),
+        "n_rows": {split: counts.n_rows[split] for split in SPLITS},
+        "value_status": dict(sorted(counts.statuses.items())),
+        "unit_rules": dict(sorted(counts.unit_rules.items())),
         **counted(
-            _by_rule(results, "numbers", rules),
-            _all(results, "texts"),
-            _by_rule(results, "people_of_pairs", rules),
+            ((*key, n) for key, n in sorted(counts.numbers.items())),
+            ((code, n, written, worded) for code, (n, written, worded) in sorted(counts.texts.items())),
+            counts.people_of_rules.items(),
             rules,
             people,
         ),  # fmt: skip
@@ -117,25 +119,6 @@ def _table_ranks(pipeline: PipelineConfig, families: list[str]) -> dict[str, int
     order = [f"event_parts.{family}" for family in pipeline.order]
     rest = sorted(name for name in families if name not in order)
     return {name: rank for rank, name in enumerate([name for name in order if name in families] + rest)}
-
-
-def _summed(results: Iterable[dict[str, Any]], key: str) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for result in results:
-        for name, n in result[key].items():
-            total[name] = total.get(name, 0) + n
-    return dict(sorted(total.items()))
-
-
-def _all(results: Iterable[dict[str, Any]], key: str) -> Iterator[Any]:
-    return (one for result in results for one in result[key])
-
-
-def _by_rule(results: Iterable[dict[str, Any]], key: str, rules: PairRules) -> Iterator[list[int]]:
-    """Yield counts of all shards, each with the index of its rule in the place of that of its pair."""
-    for result in results:
-        index = [rules.index[code, unit] for code, unit in result["pairs"]]
-        yield from ([index[pair], *counts] for pair, *counts in result[key])
 
 
 def _by_shard(source: Input) -> dict[str, list[Path]]:

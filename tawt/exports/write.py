@@ -51,7 +51,7 @@ def write_dataset(events: Input, folder: Path, form: Form, license: str, threads
         _write(names[name], out[name], form, events.make_again)
         return _count(names[name], form, events.make_again)
 
-    results = each_shard(folder, {name: [path] for name, path in out.items()}, one, threads, tick)
+    results = dict(each_shard(folder, {name: [path] for name, path in out.items()}, one, threads, tick))
     _write_metadata(events, folder, form, license, [tuple(pair) for r in results.values() for pair in r["pairs"]])
     forget_shards(folder)
     of_split = {split: [r for name, r in results.items() if names[name].parent.name == split] for split in SPLITS}

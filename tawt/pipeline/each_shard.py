@@ -6,17 +6,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tawt.contracts.dataset import SPLITS
-from tawt.files import digest, link, read_json, sync, write_parquet, write_text
+from tawt.files import digest, link, read_json, sync, write_parquets, write_text
 from tawt.pipeline.workspace import beside, folder_of
-from tawt.readers import read_parquet
+from tawt.readers import parquet_metadata, read_parquet
 from tawt.seals import sha256_file
 from tawt.sources.stage import Bound, Input, Share, Tick
 
@@ -24,6 +25,7 @@ HANDED_IN = ".handed-in"
 """End of the name of the folder beside that of a stage, in which several processes put the shards that they make."""
 KEPT = ".shards.parquet"
 """File of a stage that is written aside; it lies beside its output once that is published."""
+_OF_KEPT = pa.schema([(name, pa.string()) for name in ("shard", "made_of", "result")])
 
 
 class ShareMadeError(Exception):
@@ -47,6 +49,7 @@ class Earlier:
         self._made_by, self._made_of = bound.made_by, dict[str, str]()
         for shard, of in made_of.items():
             self.say(shard, of)
+        self._kept = kept
         self._known = _read(kept) if self._whole(kept) else {}
 
     def say(self, shard: str, made_of: Any) -> None:
@@ -61,34 +64,62 @@ class Earlier:
             shard: Which.
             files: Those of the folder that it may have; None = its counts name them.
         """
-        known = self._known.get(shard)
-        if known is None or known["made_of"] != self._made_of[shard] or not self._stands(known["result"]):
+        made_of, *place = self._known.get(shard, ("", 0, 0))
+        if made_of != self._made_of[shard] or not self._stands(result := self._result(*place)):
             return None
-        files = [folder / name for name in known["result"]["files"]] if files is None else files
+        files = [folder / name for name in result["files"]] if files is None else files
         there = {file: self._output / file.relative_to(folder) for file in files}
         there = {file: place for file, place in there.items() if place in self._files}
         if not all(map(self._whole, there.values())):
             return None
-        for file, place in there.items():
-            link(place, file)
-        result: dict[str, Any] = known["result"]
+        for file, lies in there.items():
+            link(lies, file)
         return result
 
     def keep(self, folder: Path, results: Mapping[str, dict[str, Any]]) -> None:
         """Write down what each shard was made of, for the next time."""
-        kept = sorted(results)
-        table = {"shard": [*kept], "made_of": [self._made_of[shard] for shard in kept],
-                 "result": [json.dumps(results[shard]) for shard in kept]}  # fmt: skip
-        write_parquet(folder / KEPT, pa.table({name: pa.array(x, pa.string()) for name, x in table.items()}))
+
+        def rows() -> Iterator[pa.Table]:
+            for shard in sorted(results):
+                row = {"shard": shard, "made_of": self._made_of[shard], "result": json.dumps(results[shard])}
+                yield pa.table({name: pa.array([text], pa.string()) for name, text in row.items()}, _OF_KEPT)
+
+        write_parquets(folder / KEPT, rows(), _OF_KEPT)
+
+    def _result(self, group: int, row: int) -> dict[str, Any]:
+        rows = pq.ParquetFile(self._kept).read_row_group(group, ["result"])
+        result: dict[str, Any] = json.loads(rows["result"][row].as_py())
+        return result
 
     def _whole(self, path: Path) -> bool:
         return path.is_file() and sha256_file(path) == self._files.get(path)
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """Return what was kept of each shard: codes and counts of few people are among it, so it lies as data do."""
-    rows = read_parquet(path).to_pylist()
-    return {row["shard"]: {"made_of": row["made_of"], "result": json.loads(row["result"])} for row in rows}
+def _read(path: Path) -> dict[str, tuple[str, int, int]]:
+    """Return what each shard was made of, and the group and the row of the file that tell the rest: codes and counts
+    of few people are among it, so it lies as data do, and of all shards it is much."""
+    rows, metadata = read_parquet(path, ["shard", "made_of"]).to_pylist(), parquet_metadata(path)
+    of_groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+    places = [(i, row) for i, n in enumerate(of_groups) for row in range(n)]
+    return {row["shard"]: (row["made_of"], *place) for row, place in zip(rows, places, strict=True)}
+
+
+class Made(Mapping[str, dict[str, Any]]):
+    """What was handed back for each shard: read when it is asked for, for of all shards it is much."""
+
+    def __init__(self, folder: Path, shards: Sequence[str]) -> None:
+        self._folder, self._shards = folder, shards
+
+    def __getitem__(self, shard: str) -> dict[str, Any]:
+        if (result := read_json(_marker(self._folder, shard))) is None:
+            raise KeyError(shard)
+        return dict(result)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shards)
+
+    def __len__(self) -> int:
+        return len(self._shards)
 
 
 def each_shard(
@@ -99,8 +130,8 @@ def each_shard(
     tick: Tick,
     earlier: Earlier | None = None,
     share: Share | None = None,
-) -> dict[str, dict[str, Any]]:
-    """Return what `one(shard)` hands back for every shard, in the order of `shards`.
+) -> Made:
+    """Return what `one(shard)` hands back for every shard, in the order of `shards`, to be read before `forget_shards`.
 
     A shard is finished when its marker is there: its files are flushed to the disk before, so that not even a power cut
     leaves a marker beside half a file. An error or Ctrl-C leaves the shards that have not begun.
@@ -118,7 +149,7 @@ def each_shard(
         ShareMadeError: The share is made.
     """
     mine = list(shards)[share.i :: share.n] if share is not None else list(shards)
-    done: dict[str, dict[str, Any]] = {}
+    done = set[str]()
 
     def run(shard: str) -> None:
         result = _finished(folder, shard) if share is None else _handed_in(share.folder, shard)
@@ -132,7 +163,7 @@ def each_shard(
                 write_text(_marker(folder, shard), json.dumps(result))
             else:
                 _hand_in(folder, share.folder, shard, made, result)
-        done[shard] = result
+        done.add(shard)
         tick(len(done), len(mine))
 
     with ThreadPoolExecutor(max_workers=threads) as pool:
@@ -144,7 +175,7 @@ def each_shard(
             raise
     if share is not None:
         raise ShareMadeError
-    results = {shard: done[shard] for shard in shards}
+    results = Made(folder, list(shards))
     if earlier is not None:
         earlier.keep(folder, results)
     return results
@@ -221,5 +252,6 @@ def each_shard_of(
     earlier = Earlier(bound, {key: [source.hashes[read[pair]], made_of] for key, pair in keys.items()})
     workers = bound.limits.workers
     done = each_shard(folder, files, lambda key: one(read[keys[key]], *files[key]), workers, tick, earlier, bound.share)
+    results = {keys[key]: result for key, result in done.items()}
     forget_shards(folder)
-    return {keys[key]: result for key, result in done.items()}
+    return results

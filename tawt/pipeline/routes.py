@@ -46,7 +46,8 @@ def cut(batches: Iterable[pa.RecordBatch], folder: Path, threads: int) -> tuple[
     kept: dict[int, list[Path]] = {}
     with ThreadPoolExecutor(max_workers=threads) as pool, ExitStack() as stack:
         open_files: dict[int, pq.ParquetWriter] = {}
-        for several in _laid_together(batches):
+
+        def write(several: pa.RecordBatch) -> None:
             held = dict(_by_route(several))
             if (rows := held.pop(REJECTED, None)) is not None:
                 rejected.append(rows.select(_OF_REJECTED.names).cast(_OF_REJECTED))
@@ -62,6 +63,10 @@ def cut(batches: Iterable[pa.RecordBatch], folder: Path, threads: int) -> tuple[
                         open_files[route] = stack.enter_context(_writer(files[-1], held[route]))
                 for one in [pool.submit(open_files[route].write_batch, held[route]) for route in these]:
                     one.result()
+
+        # under no name here: rows that are written would be held until the next are there
+        for _ in map(write, _laid_together(batches)):
+            pass
     return [file for route in sorted(kept) for file in kept[route]], pa.Table.from_batches(rejected, _OF_REJECTED)
 
 
@@ -93,10 +98,17 @@ def _laid_together(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch
         held.append(rows)
         n_bytes += 8 * rows.num_rows * rows.num_columns + sum(map(_n_letters, rows))
         if n_bytes >= _AT_ONCE:
-            yield pa.concat_batches(held)
-            held, n_bytes = [], 0
+            yield _joined(held)
+            n_bytes = 0
     if held:
-        yield pa.concat_batches(held)
+        yield _joined(held)
+
+
+def _joined(held: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """Return rows as one batch, and let go of those that it is a copy of."""
+    rows = pa.concat_batches(held)
+    held.clear()
+    return rows
 
 
 def _evenly(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

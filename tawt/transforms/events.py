@@ -23,7 +23,7 @@ from tawt.readers import parquet_schema
 from tawt.transforms.columns import array_of, dictionary_of, encoded, looked_up, people_of
 from tawt.transforms.number_texts import number_texts
 from tawt.transforms.order import equal_to_earlier, in_order
-from tawt.transforms.shard_result import ShardResult, together
+from tawt.transforms.shard_result import ShardResult, Sum
 from tawt.transforms.some_subjects import Groups, Piece, pieces_of, read_piece
 from tawt.transforms.subject_hash import assign_splits
 from tawt.transforms.units import Judged, PairRules
@@ -89,8 +89,11 @@ def merge_shard(
         def write(split: str, table: pa.Table) -> None:
             files[split].write(as_promised(table, contract))
 
-        results = [_merge(parts, piece, ranks, rules, split_of, write, drop_duplicates) for piece in pieces]
-    return results[0] if len(results) == 1 else together(results, pieces, rules)
+        counts = Sum(rules)
+        for piece in pieces:
+            result = _merge(parts, piece, ranks, rules, split_of, write, drop_duplicates)
+            counts.add(vars(result), piece.part_of if piece is not None else None)
+    return result if len(pieces) == 1 else counts.result()
 
 
 def _merge(

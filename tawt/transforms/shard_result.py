@@ -1,18 +1,15 @@
-"""What became of a shard, and of several pieces of one together."""
+"""What became of a shard, and of several together."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.value_status import STATUS_NAMES
-from tawt.transforms.some_subjects import Piece
 from tawt.transforms.units import PairRules
-
-Counts = Iterable[tuple[Any, int]]
 
 
 @dataclass(frozen=True)
@@ -41,46 +38,60 @@ class ShardResult:
     """Index of one of `pairs`, and subjects with a number of it."""
 
 
-def together(results: Sequence[ShardResult], pieces: Sequence[Piece | None], rules: PairRules) -> ShardResult:
-    """Return what became of a shard, of its pieces: a subject counts once, in however many it is."""
-    met = sorted({rules.index[pair] for one in results for pair in one.pairs})
-    place, pairs = {index: i for i, index in enumerate(met)}, rules.pairs(met)
+class Sum:
+    """What became of several shards, or of several pieces of one: added up one by one, for all of them are large.
 
-    def at(one: ShardResult, pair: int) -> int:
-        return place[rules.index[one.pairs[pair]]]
+    Args:
+        rules: For the pairs of all.
+    """
 
-    of_status = _summed([((at(one, p), status), n) for p, status, n in one.numbers] for one in results)
-    of_pairs = [[(at(one, p), n) for p, n in one.people_of_pairs] for one in results]
-    texts: dict[str, list[int]] = {}
-    for code, *counts in (row for one in results for row in one.texts):
-        texts[code] = [a + b for a, b in zip(texts.get(code, [0] * len(counts)), counts, strict=True)]
-    ranked = [STATUS_NAMES.index(name) for one in results for name in one.statuses]
-    statuses = _summed(one.statuses.items() for one in results)
-    return ShardResult(
-        n_rows={split: n for split in SPLITS if (n := sum(one.n_rows.get(split, 0) for one in results))},
-        duplicates=_summed(one.duplicates.items() for one in results),
-        unit_rules=_summed(one.unit_rules.items() for one in results),
-        statuses={STATUS_NAMES[i]: statuses[STATUS_NAMES[i]] for i in sorted({*ranked})},
-        pairs=pairs, rules=rules.known(pairs), numbers=[(*key, n) for key, n in of_status.items()],
-        texts=[(code, *texts[code]) for code in sorted(texts)],  # type: ignore[misc]
-        people=_summed(_once([one.people.items() for one in results], pieces)),
-        people_of_pairs=[*_summed(_once(of_pairs, pieces)).items()],
-    )  # fmt: skip
+    def __init__(self, rules: PairRules) -> None:
+        self._rules = rules
+        self.n_rows, self.duplicates, self.unit_rules, self.statuses = (Counter[str]() for _ in range(4))
+        self.people = Counter[str]()
+        self.numbers = Counter[tuple[int, int]]()
+        """Of a rule and a status, by their index."""
+        self.people_of_rules = Counter[int]()
+        self.texts: dict[str, tuple[int, int, int]] = {}
+        self._met = set[tuple[int, str | int]]()
 
+    def add(self, one: Mapping[str, Any], of: int | None = None) -> None:
+        """Add what became of one more.
 
-def _summed(counts: Iterable[Counts]) -> dict[Any, int]:
-    total: Counter[Any] = Counter()
-    for one in counts:
-        for key, n in one:
-            total[key] += n
-    return {key: total[key] for key in sorted(total)}
+        Args:
+            one: A `ShardResult`, as keys.
+            of: The subject that a piece is a part of, who counts once in all of them; None = it is of whole ones.
+        """
+        for name in ("n_rows", "duplicates", "unit_rules", "statuses"):
+            getattr(self, name).update(one[name])
+        index = [self._rules.index[code, unit] for code, unit in one["pairs"]]
+        for pair, status, n in one["numbers"]:
+            self.numbers[index[pair], status] += n
+        for code, *counts in one["texts"]:
+            n, written, worded = map(sum, zip(self.texts.get(code, (0, 0, 0)), counts, strict=True))
+            self.texts[code] = n, written, worded
+        self.people.update(self._new(one["people"], of))
+        self.people_of_rules.update(self._new({index[pair]: n for pair, n in one["people_of_pairs"]}, of))
 
+    def _new(self, people: dict[Any, int], of: int | None) -> dict[Any, int]:
+        """Return counts of people less those of one who is counted already."""
+        if of is None:
+            return people
+        new = {key: n for key, n in people.items() if (of, key) not in self._met}
+        self._met.update((of, key) for key in new)
+        return new
 
-def _once(counts: Sequence[Counts], pieces: Sequence[Piece | None]) -> Iterator[Counts]:
-    """Yield counts of people less those of whom an earlier piece was another part."""
-    met = set[tuple[int, Any]]()
-    for piece, one in zip(pieces, counts, strict=True):
-        if piece is not None and piece.is_part:
-            one = [(key, n) for key, n in one if (piece.first, key) not in met]
-            met.update((piece.first, key) for key, _ in one)
-        yield one
+    def result(self) -> ShardResult:
+        """Return what became of all of them, as if they had been one."""
+        met = sorted({rule for rule, _ in self.numbers})
+        place, pairs = {rule: i for i, rule in enumerate(met)}, self._rules.pairs(met)
+        return ShardResult(
+            n_rows={split: self.n_rows[split] for split in SPLITS if split in self.n_rows},
+            duplicates=dict(sorted(self.duplicates.items())), unit_rules=dict(sorted(self.unit_rules.items())),
+            statuses={name: self.statuses[name] for name in STATUS_NAMES if name in self.statuses},
+            pairs=pairs, rules=self._rules.known(pairs),
+            numbers=[(place[rule], status, n) for (rule, status), n in sorted(self.numbers.items())],
+            texts=[(code, n, written, worded) for code, (n, written, worded) in sorted(self.texts.items())],
+            people=dict(sorted(self.people.items())),
+            people_of_pairs=[(place[rule], n) for rule, n in sorted(self.people_of_rules.items())],
+        )  # fmt: skip

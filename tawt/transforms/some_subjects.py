@@ -37,15 +37,15 @@ class Piece:
     """The time from which on it is another piece; None = the end."""
 
     @property
-    def is_part(self) -> bool:
-        """Whether its subject is in other pieces, too."""
-        return self.since != NO_TIME or self.until is not None
+    def part_of(self) -> int | None:
+        """The subject who is in other pieces, too; None = it is of whole ones."""
+        return self.first if self.since != NO_TIME or self.until is not None else None
 
     def of(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Return those of some rows that are in it."""
         subject = rows["subject_id"]
         held = pc.and_(pc.greater_equal(subject, self.first), pc.less_equal(subject, self.last))
-        if self.is_part:
+        if self.part_of is not None:
             time = pc.fill_null(rows["time"].cast(pa.int64()), NO_TIME)
             held = pc.and_(held, pc.greater_equal(time, self.since))
             if self.until is not None:
@@ -96,7 +96,7 @@ def read_piece(path: Path, columns: Sequence[str], piece: Piece | None, **option
     """Return the rows of a piece, in their order; as of `read_parquet`."""
     if piece is None:
         return read_parquet(path, columns, **options)
-    told = [*dict.fromkeys([*columns, "subject_id", *(["time"] if piece.is_part else [])])]
+    told = [*dict.fromkeys([*columns, "subject_id", *(["time"] if piece.part_of is not None else [])])]
     kept = [piece.of(rows) for rows in parquet_batches(path, told, **options)]
     return pa.Table.from_batches(kept).select(columns) if kept else read_parquet(path, columns, **options)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,26 @@ def test_finished_shards_are_not_made_again(tmp_path: Path) -> None:
     assert max(heard) == (40, 40)
     forget_shards(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{shard}.txt" for shard in SHARDS]
+
+
+def test_what_shards_hand_back_is_not_held_until_the_last_is_done(tmp_path: Path) -> None:
+    """Counts of one shard are some megabytes: each is written down, and read when it is asked for."""
+    held: list[weakref.ref[Counts]] = []
+    most = 0
+
+    def one(shard: str) -> dict[str, Any]:
+        nonlocal most
+        most = max(most, sum(ref() is not None for ref in held))
+        held.append(weakref.ref(counts := Counts(n=int(shard))))
+        return counts
+
+    results = each_shard(tmp_path, files(tmp_path), one, 1, lambda done, total: None)
+    assert most <= 1 and len(held) == len(results) == 40
+    assert [result["n"] for result in results.values()] == list(range(40)) and results["00007"] == {"n": 7}
+
+
+class Counts(dict[str, int]):
+    """Counts of which it can be told whether they are in memory."""
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
