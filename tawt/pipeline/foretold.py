@@ -23,7 +23,7 @@ from tawt.raw.formats import format_of
 from tawt.room import size
 from tawt.sources.stage import Stage
 
-ROOM = (0.65, 1.6)
+ROOM = (0.45, 1.6)
 """What stages took, as shares of what was foretold of them: between these for all extracts that were looked at."""
 _OF_PACKED = 0.8
 """Bytes of staging for each byte that its raw table takes, or would take as .gz."""

@@ -13,10 +13,10 @@ from tawt.pipeline.plan import Plan
 from tawt.sources.stage import Stage
 
 _MICROSECONDS = {
-    "staging": 0.17, "event_parts": 1.5, "links": 2.0, "codes": 6.0, "events": 2.1, "labels": 0.5, "vocabulary": 0.5,
-    "triplets": 0.6, "dataset": 0.18, "content_events": 0.5, "contents": 5_000.0,
+    "staging": 0.15, "event_parts": 1.2, "links": 2.0, "codes": 6.0, "events": 2.9, "labels": 0.5, "vocabulary": 0.45,
+    "triplets": 0.77, "dataset": 0.45, "content_events": 0.5, "contents": 5_000.0,
 }  # fmt: skip
-"""Layer -> what a row, or of staging a cell, takes; only how they stand to one another tells anything."""
+"""Layer -> CPU time that a row, or of staging a cell, takes; only how they stand to one another tells anything."""
 _OF_MEMBER = 8
 """How many times as long a cell takes of small files that are read one by one."""
 _OF_STAGE = 0.15
