@@ -27,6 +27,7 @@ from tawt.pipeline.workspace import OF_STAGES, Workspace, open_workspace, write_
 from tawt.places import remove
 from tawt.quality.absence import Looked
 from tawt.readers import read_parquet, read_record, read_text
+from tawt.room import naming
 from tawt.shell import command
 from tawt.sources.graph import Graph
 from tawt.sources.owners import told_by_none
@@ -104,7 +105,7 @@ def forget(
     """
     root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
     open_workspace(root)
-    with hold_workspace(root, dry_run):
+    with hold_workspace(root, dry_run), naming(root):
         opened = open_workspace(root)
         graph = graph_of(opened)
         listed, before = _listed(subjects), opened.opted_out

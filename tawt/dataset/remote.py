@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tawt.config.base import Section
-from tawt.contracts.dataset import DATASET, VOCABULARY, DatasetManifest, ShardEntry
+from tawt.contracts.dataset import DATASET, FORMAT, VOCABULARY, DatasetManifest, ShardEntry
 from tawt.errors import ConfigError, DatasetError
 from tawt.files import alone_at, whole, write_sealed
 from tawt.readers import read_record
@@ -75,6 +75,9 @@ def listed(url: str) -> tuple[DatasetManifest, bytes]:
             manifest = read_record(file, DatasetManifest, "copy it to the store again", DatasetError, sealed=True)
         except DatasetError as error:  # names the place aside
             raise DatasetError(name, error.what, error.hint) from None
+        if manifest.format != FORMAT:
+            what = f"has the format `{manifest.format}`, expected `{FORMAT}`"
+            raise DatasetError(name, what, "fetch it with the version of tawt that made it")
         return manifest, file.read_bytes()
 
 
@@ -128,7 +131,8 @@ def _fetch(store: Any, url: str, path: Path, sha256: str) -> None:
             if sha256_file(aside) != sha256:
                 raise DatasetError(
                     url, "is not as it was written, expected the file that dataset.json lists by its hash",
-                    "copy the whole of dataset/ and vocabulary/ to the store again",
+                    "where another dataset is there by now, `tawt fetch` takes it; else copy the whole of dataset/ and "
+                    "vocabulary/ there again",
                 )  # fmt: skip
 
 
@@ -154,12 +158,9 @@ def _opened(url: str) -> Any:
         except (ImportError, ValueError) as error:
             kind = url.split("://")[0]
             hint = 'pip install "tawt[s3]"' if kind in ("s3", "s3a") else "install what fsspec opens such URLs with"
-            what = (
-                "cannot be opened, for what does is not installed"
-                if isinstance(error, ImportError)
-                else "is of no kind"
-            )
-            raise ConfigError(url, f"{what} that is known, expected one of fsspec's", hint) from None
+            absent = isinstance(error, ImportError)
+            what = "cannot be opened, for what does is not installed" if absent else "is of no kind that is known"
+            raise ConfigError(url, f"{what}, expected one of fsspec's", hint) from None
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
@@ -66,6 +67,19 @@ def subjects_of(workspace: Path) -> dict[str, list[int]]:
     table = pq.read_table(workspace / "events" / "metadata" / "subject_splits.parquet")
     splits = ("train", "tuning", "held_out")
     return {one: table.filter(pc.equal(table["split"], one))["subject_id"].to_pylist() for one in splits}
+
+
+def test_a_disk_that_ends_is_named(own_workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing to an open file names none: the workspace is told, for nothing is written elsewhere."""
+
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tawt.commands.forget.take_out", full)
+    subject = subjects_of(own_workspace)["train"][0]
+    with pytest.raises(OSError) as told:
+        tawt.forget(subject, workspace=own_workspace, **QUICK)
+    assert told.value.filename == str(own_workspace)
 
 
 def telling(workspace: Path, gone: Collection[object]) -> list[str]:

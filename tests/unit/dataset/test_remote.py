@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import tawt
 from tawt.dataset import remote
 from tawt.dataset.reader import Split, open_dataset
 from tawt.errors import ConfigError, DatasetError
+from tawt.files import write_sealed
 
 
 @pytest.fixture
@@ -40,6 +42,16 @@ def is_same(one: Split, other: Split) -> bool:
     pairs = [(one.columns(i), other.columns(i)) for i in range(one.n_subjects)]
     rows = all(np.array_equal(a.value, b.value) and np.array_equal(a.timestamp, b.timestamp) for a, b in pairs)
     return rows and one.fingerprint() == other.fingerprint() and np.array_equal(one.subject_ids, other.subject_ids)
+
+
+def test_a_dataset_of_another_format_is_not_fetched(store: Path, tmp_path: Path) -> None:
+    """That is told before a byte of it comes, and not by a training that begins later."""
+    path = store / "dataset" / "dataset.json"
+    told = json.loads(path.read_text(encoding="utf-8")) | {"format": "tawt.dataset/99"}
+    write_sealed(path, {name: value for name, value in told.items() if name != "seal"})
+    with pytest.raises(DatasetError, match="has the format"):
+        tawt.fetch(f"file://{store}", tmp_path / "w", everything=True)
+    assert not list((tmp_path / "w").rglob("*.arrow"))
 
 
 def test_a_split_is_fetched_once_and_only_when_it_is_read(store: Path, w: Path) -> None:
