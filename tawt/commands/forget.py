@@ -226,7 +226,7 @@ def _learned(workspace: Workspace, who: OptedOut) -> tuple[int, dict[str, str]]:
 
 def _made(workspace: Workspace, graph: Graph) -> list[str]:
     """Return the stages that were made, but those of raw tables, which are mended where they lie: of these, those that
-    a kill left unfinished and others need, which must read the raw files again."""
+    a kill left unfinished and others need, which must read the raw files again, and those that follow from them."""
     undone = read_undone(workspace)
     left = undone.left(workspace.root) if undone is not None else []
     there = {name: name in left or not _torn(workspace, name) for name in graph.stages}
@@ -234,7 +234,9 @@ def _made(workspace: Workspace, graph: Graph) -> list[str]:
     named = [name for name in graph.stages if there[name] and name not in of_raw]
     needed = {other for name in named for other in graph.stages[name].inputs if other in of_raw}
     needed |= {other for name in needed for other in graph.stages[name].inputs if other in of_raw}
-    return [name for name in graph.stages if name in named or (name in needed and _torn(workspace, name))]
+    again = {name for name in needed if _torn(workspace, name)}
+    again |= {name for name in of_raw if there[name] and not again.isdisjoint(graph.stages[name].inputs)}
+    return [name for name in graph.stages if name in named or name in again]
 
 
 def _torn(workspace: Workspace, stage: str) -> bool:

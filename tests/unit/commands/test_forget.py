@@ -301,15 +301,12 @@ def test_what_is_no_id_is_refused_and_nothing_changes(own_workspace: Path, stays
     assert not (own_workspace / OPTED_OUT).exists()
 
 
-def test_forgetting_that_was_killed_is_gone_on_with(tmp_path: Path) -> None:
+def test_forgetting_that_was_killed_is_gone_on_with(stays: Path, tmp_path: Path) -> None:
     """Ended before its n-th act on the file system, for some n: `check` finds nothing mixed, and the same command again ends in
     the bytes of an undisturbed one."""
-    from tawt.hospital.invent import write_hospital
-
-    write_hospital(tmp_path / "raw", n_subjects=10, seed=2)
-    tawt.ingest(tmp_path / "raw", "demo", tmp_path / "before", settings=("shards=2",), **QUICK)
-    one = subjects_of(tmp_path / "before")["train"][0]
-    call = f"tawt.forget({one}, workspace=w, threads=1, memory_limit='500MB')"
+    pipeline = str(tmp_path / "project" / "pipelines" / "stays.yaml")
+    tawt.ingest(stays, pipeline, tmp_path / "before", settings=("shards=2",), **QUICK)
+    call = "tawt.forget('anna-1', workspace=w, threads=1, memory_limit='500MB')"
     said = subprocess.run(
         [sys.executable, KILLED, tmp_path / "before", tmp_path / "scratch", "6", call], capture_output=True, text=True, check=True
     ).stdout.splitlines()  # fmt: skip
