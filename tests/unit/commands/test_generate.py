@@ -24,6 +24,7 @@ from tawt.errors import CheckpointError, ConfigError, DatasetError, FileError, P
 from tawt.quality.meds import check_meds
 from tawt.quality.workspace import check
 from tawt.synthesis import parts as parts_module
+from tawt.synthesis import prior as prior_module
 from tawt.synthesis import shared as shared_module
 from tawt.synthesis import source as source_module
 from tawt.synthesis.read import OfMeds, of_dataset, read_synthetic
@@ -262,7 +263,8 @@ def test_a_set_of_a_run_that_was_not_finished_says_so(work: Path, request) -> No
 def test_latents_come_from_a_prior_and_may_be_asked_for(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run with latents draws them by `vae` where nothing is said; another prior, or a condition, gives others. What
     cannot be asked for is told by a dry run too."""
-    drawn, latents, years, invent = {}, [], [], source_module.invent
+    drawn, latents, years, invent, learn = {}, [], [], source_module.invent, prior_module.fit_generator
+    monkeypatch.setattr(prior_module, "fit_generator", lambda *given: learn(*given[:3], steps=30))
 
     def heard(*given, origins, latent, **more):
         latents.append(latent(np.arange(3)).numpy().tobytes())

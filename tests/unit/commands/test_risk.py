@@ -103,7 +103,7 @@ def test_a_task_of_any_form_is_answered_on_records(work: Path) -> None:
     predicates = f"any: {{code: {{regex: {NUMBERS}}}, value_min: 200.0}}\n  out: {{code"
     path.write_text(TASK.replace("label: out", "label: any").replace("out: {code", predicates, 1))
     tawt.label(path, work, threads=1, memory_limit="500MB")
-    result = tawt.risk(work, "high", "decoder", aces=path, split="train", n=3, most=200, shortcuts=0)
+    result = tawt.risk(work, "high", "decoder", aces=path, split="train", n=3, most=40, shortcuts=0, only=60)
     assert not result.plain and [*result.steps] == ["M0"] and "resolved on records" in result.text()
     chance = pq.read_table(result.folder / "M0.parquet")["predicted_boolean_probability"].to_numpy()
     assert ((chance >= 0) & (chance <= 1)).all() and chance.max() > 0 and len(chance) + result.n_open > 60
