@@ -33,7 +33,8 @@ from tawt.transforms.events import SplitOf, merge_shard
 from tawt.transforms.losses import counted
 from tawt.transforms.shard_result import Sum
 from tawt.transforms.subject_hash import SPLIT_SALT
-from tawt.transforms.units import PairRules, Units
+from tawt.transforms.unit_rules import PairRules
+from tawt.transforms.units import Units
 
 
 def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:

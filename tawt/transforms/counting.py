@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tawt.arrays import Ints, Words
 from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
@@ -21,7 +22,7 @@ class Tally:
     """Counts over shards, each of which holds whole subjects."""
 
     def __init__(self) -> None:
-        self._place: dict[str, int] = {}
+        self._codes = pa.array([], pa.string())
         self._totals = np.zeros((3, 0), dtype=np.int64)
         """Of each code: its rows, its subjects, its subjects with a number."""
         self._units: set[tuple[str, str]] = set()
@@ -35,21 +36,23 @@ class Tally:
             events: `COLUMNS` of one shard, each subject's rows together.
         """
         codes, subject = encoded(events["code"]), array_of(events["subject_id"]).to_numpy()
-        names, code = codes.dictionary.to_pylist(), codes.indices.to_numpy().astype(np.int64)
-        place = np.array([self._place.setdefault(name, len(self._place)) for name in names], dtype=np.int64)
+        names, code = codes.dictionary.cast(pa.string()), codes.indices.to_numpy().astype(np.int64)
+        new = names.filter(pc.is_null(pc.index_in(names, self._codes)))
+        self._codes = pa.concat_arrays([self._codes, new])
+        place = pc.index_in(names, self._codes).to_numpy().astype(np.int64)
         status, statuses = dictionary_of(events["value_status"])
         rows = np.flatnonzero(np.array([name == STATUS_NAMES[ValueStatus.NUMERIC] for name in statuses])[status])
         of_code = [code, runs_of(subject, code)[2], runs_of(subject[rows], code[rows])[2]]
-        self._totals = np.pad(self._totals, ((0, 0), (0, len(self._place) - self._totals.shape[1])))
+        self._totals = np.pad(self._totals, ((0, 0), (0, len(new))))
         self._totals[:, place] += [np.bincount(one, minlength=len(names)) for one in of_code]
-        self._add_units(codes, encoded(events["unit"]))
+        self._add_units(names.to_pylist(), code, encoded(events["unit"]))
         self._add_numbers(place[code[rows]], array_of(events["numeric_value"]).take(pa.array(rows)).to_numpy())
 
-    def _add_units(self, code: pa.DictionaryArray, unit: pa.DictionaryArray) -> None:
+    def _add_units(self, names: list[str], code: Ints, unit: pa.DictionaryArray) -> None:
         texts, known = unit.dictionary.to_pylist(), unit.is_valid().to_numpy(zero_copy_only=False)
-        pair = code.indices.to_numpy()[known].astype(np.int64) * len(texts) + unit.indices.drop_null().to_numpy()
-        for met in np.flatnonzero(np.bincount(pair)).tolist():
-            self._units.add((code.dictionary[met // len(texts)].as_py(), texts[met % len(texts)]))
+        pair = code[known] * len(texts) + unit.indices.drop_null().to_numpy()
+        met = np.flatnonzero(np.bincount(pair)).tolist()
+        self._units.update((names[one // len(texts)], texts[one % len(texts)]) for one in met)
 
     def _add_numbers(self, place: Ints, number: np.ndarray) -> None:
         bits = number.astype(np.float32).view(np.uint32)
@@ -66,17 +69,21 @@ class Tally:
         opens = _opens(words)
         return words[opens], np.add.reduceat(n, opens) if len(opens) else n
 
-    def _names(self) -> list[str]:
-        return sorted(name for name, place in self._place.items() if self._totals[0, place])
+    def _by_name(self) -> Ints:
+        """Return the places of the codes that rows have, by name."""
+        place = np.flatnonzero(self._totals[0])
+        order: Ints = place[pc.sort_indices(self._codes.take(pa.array(place))).to_numpy()]
+        return order
 
     def codes(self) -> pa.Table:
         """Return `code`, `n_rows`, `n_subjects`, `n_value_subjects`, and of its units the last, `unit`; by code."""
-        names, unit_of = self._names(), dict(sorted(self._units))
-        n_rows, n_subjects, n_value_subjects = self._totals[:, [self._place[name] for name in names]]
-        units = pa.array([unit_of.get(name) for name in names], pa.string())
+        places, unit_of = self._by_name(), dict(sorted(self._units))
+        names = self._codes.take(pa.array(places))
+        n_rows, n_subjects, n_value_subjects = self._totals[:, places]
+        units = pa.array([unit_of.get(name) for name in names.to_pylist()], pa.string())
         return pa.table(
             {
-                "code": pa.array(names, pa.string()), "n_rows": n_rows, "n_subjects": n_subjects, "unit": units,
+                "code": names, "n_rows": n_rows, "n_subjects": n_subjects, "unit": units,
                 "n_value_subjects": n_value_subjects,
             }
         )  # fmt: skip
@@ -84,8 +91,8 @@ class Tally:
     def numbers(self) -> pa.Table:
         """Return `code`, its place in `codes`, `value` and `n`, how often it came; by code and value."""
         words, n = self._merged()
-        rank, names = np.zeros(len(self._place), dtype=np.uint64), self._names()
-        rank[[self._place[name] for name in names]] = np.arange(len(names), dtype=np.uint64)
+        rank, places = np.zeros(len(self._codes), dtype=np.uint64), self._by_name()
+        rank[places] = np.arange(len(places), dtype=np.uint64)
         words, n = _in_order(rank[(words >> _32).astype(np.int64)] << _32 | words & _LOW, n)
         ascending = words.astype(np.uint32)
         value = np.where(ascending & _SIGN, ascending ^ _SIGN, ~ascending).view(np.float32)

@@ -19,14 +19,14 @@ from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.reasons import HIDDEN
 from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
-from tawt.readers import parquet_schema
+from tawt.readers import parquet_metadata
 from tawt.transforms.columns import array_of, dictionary_of, encoded, looked_up, people_of
 from tawt.transforms.number_texts import number_texts
 from tawt.transforms.order import equal_to_earlier, in_order
 from tawt.transforms.shard_result import ShardResult, Sum
 from tawt.transforms.some_subjects import Groups, Piece, pieces_of, read_piece
 from tawt.transforms.subject_hash import assign_splits
-from tawt.transforms.units import Judged, PairRules
+from tawt.transforms.unit_rules import Judged, PairRules
 
 ROW_GROUP = 131_072
 _DICTIONARIES = [
@@ -42,6 +42,7 @@ RECORD_ID = "record_id"
 """The column of an event part that tells records apart which are otherwise alike; in no events."""
 _SAID = ("raw_unit", "unit_rule")
 """Columns of an event part whose source converted units before."""
+Parts = Mapping[str, list[Path]]
 _TEXTS = ["code", "text_value", "unit", "raw_value", "value_status", *_SAID]
 
 
@@ -63,7 +64,7 @@ class SplitOf:
 
 
 def merge_shard(
-    parts: Mapping[str, list[Path]],
+    parts: Parts,
     ranks: Mapping[str, int],
     rules: PairRules,
     split_of: SplitOf,
@@ -82,7 +83,9 @@ def merge_shard(
         out: Split -> file to write.
         drop_duplicates: Whether a row equal to an earlier one in every column but `source_row` is dropped.
     """
-    pieces = pieces_of(file for files in parts.values() for file in files)
+    told = {file: parquet_metadata(file) for files in parts.values() for file in files}
+    columns = {file: metadata.schema.names for file, metadata in told.items()}
+    pieces = pieces_of({file: metadata.num_rows for file, metadata in told.items()})
     with ExitStack() as stack:
         files = {split: stack.enter_context(event_writer(out[split])) for split in SPLITS}
 
@@ -91,13 +94,14 @@ def merge_shard(
 
         counts = Sum(rules)
         for piece in pieces:
-            result = _merge(parts, piece, ranks, rules, split_of, write, drop_duplicates)
+            result = _merge(parts, columns, piece, ranks, rules, split_of, write, drop_duplicates)
             counts.add(vars(result), piece.part_of if piece is not None else None)
     return result if len(pieces) == 1 else counts.result()
 
 
 def _merge(
-    parts: Mapping[str, list[Path]],
+    parts: Parts,
+    columns: Mapping[Path, list[str]],
     piece: Piece | None,
     ranks: Mapping[str, int],
     rules: PairRules,
@@ -106,12 +110,12 @@ def _merge(
     drop_duplicates: bool,
 ) -> ShardResult:
     """Merge a piece of a shard, and hand on the rows of each split."""
-    table = _read(parts, ranks, piece)
+    table = _read(parts, columns, ranks, piece)
     judged = rules.judge(table)
     order, names = in_order(table, judged), sorted(ranks, key=lambda name: ranks[name])
     duplicates = {}
     if drop_duplicates:
-        again = equal_to_earlier(table, judged, order, lambda: _record_ids(parts, piece))
+        again = equal_to_earlier(table, judged, order, lambda: _record_ids(columns, piece))
         of_rank = np.bincount(table["table_rank"].to_numpy()[order[again]], minlength=len(names))
         duplicates = {name: n for name, n in zip(names, of_rank.tolist(), strict=True) if n}
         order = np.delete(order, again)
@@ -124,18 +128,18 @@ def _merge(
             write(split, events.take(pa.array(chosen[at : at + ROW_GROUP])))
         if len(chosen):
             n_rows[split] = len(chosen)
-    n_statuses = len(STATUS_NAMES)
+    n_statuses, n_rules = len(STATUS_NAMES), len(judged.looked_up.known)
     statuses = np.bincount(judged.status[order], minlength=n_statuses)
     came = judged.came[order]
     kept = order[came]
     rule = judged.rule[kept]
-    numbers = np.bincount(rule * n_statuses + judged.status[kept], minlength=len(judged.rules) * n_statuses)
+    numbers = np.bincount(rule * n_statuses + judged.status[kept], minlength=n_rules * n_statuses)
     said = pa.array(order[judged.status[order] == ValueStatus.CATEGORY])
     code, text = (array_of(table[name]).take(said).dictionary_encode() for name in ("code", "text_value"))
     has_text = text.is_valid()
     index, codes = dictionary_of(table["code"])
     of_code = people_of(index[order], subject, len(codes))
-    of_rule = people_of(rule, subject[came], len(judged.rules))
+    of_rule = people_of(rule, subject[came], n_rules)
     met = np.flatnonzero(numbers.reshape(-1, n_statuses).any(1)).tolist()
     place = {index: i for i, index in enumerate(met)}
     pairs = rules.pairs(met)
@@ -170,24 +174,25 @@ def write_events(table: pa.Table, contract: Contract, path: Path) -> None:
         file.write(as_promised(table, contract))
 
 
-def _read(parts: Mapping[str, list[Path]], ranks: Mapping[str, int], piece: Piece | None) -> pa.Table:
+def _read(parts: Parts, columns: Mapping[Path, list[str]], ranks: Mapping[str, int], piece: Piece | None) -> pa.Table:
     tables = []
-    for name, files in parts.items():
-        for file in files:
-            columns = [one for one in parquet_schema(file).names if one not in (*HIDDEN, "is_static", RECORD_ID)]
-            table = read_piece(file, columns, piece, read_dictionary=[one for one in _TEXTS if one in columns])
-            # a file that was written anew, less its rows without a time, no longer says what is never null
-            table = table.cast(pa.schema([field.with_nullable(True) for field in table.schema]))
-            rank = pa.array(np.full(len(table), ranks[name], dtype=np.int16))
-            tables.append(table.append_column("table_rank", rank))
+    for name, file in ((name, file) for name, files in parts.items() for file in files):
+        names = [one for one in columns[file] if one not in (*HIDDEN, "is_static", RECORD_ID)]
+        table = read_piece(file, names, piece, read_dictionary=[one for one in _TEXTS if one in names])
+        # a file that was written anew, less its rows without a time, no longer says what is never null
+        schema = pa.schema([*(field.with_nullable(True) for field in table.schema), ("table_rank", pa.int16())])
+        rank = pa.array(np.full(len(table), ranks[name], dtype=np.int16))
+        tables.append(pa.Table.from_arrays([*table.columns, rank], schema=schema))
     return pa.concat_tables(tables, promote_options="default").unify_dictionaries().combine_chunks()
 
 
-def _record_ids(parts: Mapping[str, list[Path]], piece: Piece | None) -> pa.ChunkedArray:
+def _record_ids(columns: Mapping[Path, list[str]], piece: Piece | None) -> pa.ChunkedArray | None:
     """Return what tells records apart, for the rows of `_read`: texts that take long to read and are seldom asked."""
+    if not any(RECORD_ID in names for names in columns.values()):
+        return None
     tables = []
-    for file in (file for files in parts.values() for file in files):
-        told = RECORD_ID in parquet_schema(file).names
+    for file, names in columns.items():
+        told = RECORD_ID in names
         read = read_piece(file, ["subject_id", *([RECORD_ID] if told else [])], piece)
         ids = read[RECORD_ID] if told else pa.nulls(len(read))
         tables.append(pa.table({RECORD_ID: ids.cast(pa.string())}))
@@ -200,10 +205,10 @@ def _as_events(table: pa.Table, judged: Judged, sources: list[str]) -> pa.Table:
     `raw_value` and `raw_unit` are filled only where the final columns do not already say the same.
     """
     number = pc.cast(pa.array(table["numeric_value"].to_numpy(), mask=~judged.changed), pa.string())
-    unit = looked_up(judged.rule, [rule.unit for rule in judged.rules], judged.usable)
-    rule = looked_up(judged.rule, [rule.name for rule in judged.rules], judged.came)
+    unit = judged.looked_up.unit.take(pa.array(judged.rule, mask=~judged.usable))
+    rule = judged.looked_up.name.take(pa.array(judged.rule, mask=~judged.came))
     came_in = encoded(table["unit"])
-    stays = pa.array(judged.usable & judged.in_its_unit[judged.rule])
+    stays = pa.array(judged.usable & judged.looked_up.in_its_unit[judged.rule])
     raw_unit = pa.DictionaryArray.from_arrays(
         pc.if_else(stays, pa.scalar(None, came_in.indices.type), came_in.indices), came_in.dictionary
     )

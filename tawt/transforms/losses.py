@@ -13,7 +13,7 @@ from typing import Any
 from tawt.contracts.cells import RARE, SMALL_CELL, apart, told
 from tawt.contracts.value_status import STATUS_NAMES, ValueStatus
 from tawt.transforms.number_texts import WORDED, WRITTEN
-from tawt.transforms.units import PairRules
+from tawt.transforms.unit_rules import PairRules
 
 LOST = {"unit_unknown": ValueStatus.UNIT_UNKNOWN, "out_of_range": ValueStatus.OUT_OF_RANGE}
 """The statuses of numbers that came and cannot be used."""
@@ -128,13 +128,14 @@ def _in_text(texts: Iterable[tuple[str, int, int, int]], numbers: Mapping[str, i
 
     A word behind a number is a unit among numbers and a part of the name among texts: it does not make it one.
     """
-    counts: dict[str, Counter[str]] = {}
-    for code, n, written, worded in texts:
-        counts.setdefault(code, Counter()).update({"": n, WRITTEN: written, WORDED: worded})
+    counts: dict[str, tuple[int, int, int]] = {}
+    for code, *of in texts:
+        n, written, worded = map(sum, zip(of, counts.get(code, (0, 0, 0)), strict=True))
+        counts[code] = n, written, worded
     return {
-        code: {form: of[form] for form in (WRITTEN, WORDED)}
-        for code, of in counts.items()
-        if of[WRITTEN] + of[WORDED] and 2 * (numbers.get(code, 0) + of[WRITTEN]) >= numbers.get(code, 0) + of[""]
+        code: {WRITTEN: written, WORDED: worded}
+        for code, (n, written, worded) in counts.items()
+        if written + worded and 2 * (numbers.get(code, 0) + written) >= numbers.get(code, 0) + n
     }
 
 

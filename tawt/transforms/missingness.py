@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from tawt.config.pipeline import Panel
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import ValueStatus
-from tawt.transforms.columns import NO_TIME
+from tawt.transforms.columns import NO_TIME, Int64s
 
 
 def not_measured(
@@ -24,49 +23,51 @@ def not_measured(
     the subject's record reaches its end. The triplet stands at the window's end and is available then.
 
     Args:
-        columns: The shard's triplets, by column.
+        columns: The shard's triplets, by column; subjects ascend.
         expected: The panel's data_types.
         panel: Its window and its cap.
         starts: Rows that open a series of windows; None = each subject's first timed row.
     """
-    timed = columns["timestamp"] != NO_TIME
-    rows = pl.DataFrame({key: columns[key][timed] for key in ("subject_id", "timestamp", "data_type")})
-    last = rows.group_by("subject_id").agg(pl.col("timestamp").max().alias("last"))
+    timed = np.flatnonzero(columns["timestamp"] != NO_TIME)
+    time, subject = columns["timestamp"][timed], columns["subject_id"][timed]
+    begins = np.flatnonzero(np.append(True, subject[1:] != subject[:-1])[: len(subject)])
+    last = np.maximum.reduceat(time, begins)
     if starts is None:
-        opened = rows.group_by("subject_id").agg(pl.col("timestamp").min().alias("start"))
+        owner, start = np.arange(len(begins)), np.minimum.reduceat(time, begins)
     else:
-        opened = pl.DataFrame({"subject_id": columns["subject_id"][starts], "start": columns["timestamp"][starts]})
-    width = round(panel.window_hours * US_PER_HOUR)
-    windows = (
-        opened.unique()
-        .join(pl.DataFrame({"k": np.arange(1, panel.max_windows + 1)}), how="cross")
-        .with_columns((pl.col("start") + pl.col("k") * width).alias("end"))
-        .join(last, on="subject_id")
-        .filter(pl.col("end") <= pl.col("last"))
-        .join(pl.DataFrame({"data_type": expected}), how="cross")
-    )
-    measured = (
-        windows.join(rows.filter(pl.col("data_type").is_in(expected.tolist())), on=["subject_id", "data_type"])
-        .filter(
-            (pl.col("timestamp") <= pl.col("end"))
-            & (
-                (pl.col("timestamp") > pl.col("end") - width)
-                | ((pl.col("k") == 1) & (pl.col("timestamp") == pl.col("start")))
-            )
-        )
-        .select("subject_id", "start", "k", "data_type")
-        .unique()
-    )
-    missing = windows.join(measured, on=["subject_id", "start", "k", "data_type"], how="anti").select(
-        "subject_id", "end", "data_type"
-    ).unique().sort("subject_id", "end", "data_type")  # fmt: skip
-    n = len(missing)
+        owner = np.searchsorted(subject[begins], columns["subject_id"][starts])
+        owner, start = np.unique(np.stack([owner, columns["timestamp"][starts]]), axis=1)
+    width, expected = round(panel.window_hours * US_PER_HOUR), np.unique(expected)
+    n_windows = np.minimum((last[owner] - start) // width, panel.max_windows)
+    ends = np.cumsum(n_windows)
+    measured = np.zeros((n_windows.sum(), len(expected)), dtype=np.bool_)
+    rows = np.flatnonzero(np.isin(columns["data_type"][timed], expected))
+    row, series = _each_with(np.searchsorted(begins, rows, side="right") - 1, owner)
+    since = time[rows[row]] - start[series]
+    window = np.maximum(-(-since // width) - 1, 0)
+    within = (since >= 0) & (window < n_windows[series])
+    place = (ends - n_windows)[series[within]] + window[within]
+    measured[place, np.searchsorted(expected, columns["data_type"][timed[rows[row[within]]]])] = True
+    place, kind = np.nonzero(~measured)
+    series = np.searchsorted(ends, place, side="right")
+    end = start[series] + (place - (ends - n_windows)[series] + 1) * width
+    # two series may have windows of one end
+    series_of, end, kind = np.unique(np.stack([owner[series], end, kind]), axis=1)
+    n = len(end)
     return {
-        "subject_id": missing["subject_id"].to_numpy(),
-        "timestamp": missing["end"].to_numpy(),
-        "data_type": missing["data_type"].to_numpy(),
+        "subject_id": subject[begins[series_of]],
+        "timestamp": end,
+        "data_type": expected[kind],
         "value": np.zeros(n, dtype=np.float32),
         "value_token": np.zeros(n, dtype=np.int64),
         "value_status": np.full(n, ValueStatus.NOT_MEASURED, dtype=np.uint8),
-        "available_time": missing["end"].to_numpy(),
+        "available_time": end,
     }
+
+
+def _each_with(of: Int64s, owner: Int64s) -> tuple[Int64s, Int64s]:
+    """Return each place in the first beside each place in the second, which ascends, that has the same number."""
+    first, end = np.searchsorted(owner, of), np.searchsorted(owner, of, side="right")
+    n = end - first
+    place = np.repeat(first - (np.cumsum(n) - n), n) + np.arange(n.sum())
+    return np.repeat(np.arange(len(of)), n), place

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from tawt.transforms.columns import NO_TIME, Int64s, array_of, dictionary_of, ranks_of, times_of
-from tawt.transforms.units import Judged
+from tawt.transforms.unit_rules import Judged
 
 _MIX = tuple(np.uint64(odd) for odd in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93))
 
@@ -86,7 +86,7 @@ def told_of(table: pa.Table, judged: Judged, rows: Int64s) -> pl.DataFrame:
 
 
 def equal_to_earlier(
-    table: pa.Table, judged: Judged, order: Int64s, record_ids: Callable[[], pa.ChunkedArray]
+    table: pa.Table, judged: Judged, order: Int64s, record_ids: Callable[[], pa.ChunkedArray | None]
 ) -> Int64s:
     """Return the places in the order of rows that an earlier one is equal to, in all but the number of its record.
 
@@ -95,7 +95,7 @@ def equal_to_earlier(
         judged: As of `in_order`.
         order: The rows in their order.
         record_ids: Returns what tells records of the table apart that are otherwise alike: it takes long, and is seldom
-            asked.
+            asked; None = nothing does.
     """
     columns = (table["subject_id"].to_numpy(), times_of(table["time"]), dictionary_of(table["code"])[0])
     words = (*(column.view(np.uint64) for column in columns), judged.value.view(np.uint32))
@@ -107,7 +107,7 @@ def equal_to_earlier(
     told = told_of(table, judged, order[suspects])
     others = [name for name in told.columns if name != "source_row"]
     first = told.select(pl.struct(others).is_first_distinct()).to_series()
-    if not first.all() and (ids := record_ids()).null_count < len(ids):
+    if not first.all() and (ids := record_ids()) is not None:
         of_rows = pl.Series("record_id", ids.take(pa.array(order[suspects])).to_pylist(), pl.String)
         first = told.with_columns(of_rows).select(pl.struct([*others, "record_id"]).is_first_distinct()).to_series()
     return suspects[~first.to_numpy()]

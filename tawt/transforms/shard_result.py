@@ -9,7 +9,7 @@ from typing import Any
 
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.value_status import STATUS_NAMES
-from tawt.transforms.units import PairRules
+from tawt.transforms.unit_rules import PairRules
 
 
 @dataclass(frozen=True)

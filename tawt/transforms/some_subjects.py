@@ -6,7 +6,7 @@ made of each moment by itself, and counted of each subject once, is the same for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tawt.readers import parquet_batches, parquet_metadata, read_parquet
+from tawt.readers import parquet_batches, read_parquet
 from tawt.transforms.columns import NO_TIME, times_of
 
 MOST_ROWS = 1 << 18
@@ -53,10 +53,9 @@ class Piece:
         return rows.filter(held)
 
 
-def pieces_of(files: Iterable[Path]) -> list[Piece | None]:
-    """Return the pieces of a shard whose rows are in any order in its files; None = all of it."""
-    files = list(files)
-    if sum(parquet_metadata(file).num_rows for file in files) <= MOST_ROWS:
+def pieces_of(files: Mapping[Path, int]) -> list[Piece | None]:
+    """Return the pieces of a shard whose rows are in any order in its files, of so many each; None = all of it."""
+    if sum(files.values()) <= MOST_ROWS:
         return [None]
     subjects, n_rows = np.empty(0, np.int64), np.empty(0, np.int64)
     for file in files:
@@ -82,7 +81,7 @@ def _together(n_rows: Sequence[int]) -> Iterator[tuple[int, int]]:
         yield start, len(n_rows)
 
 
-def _of_moments(files: Sequence[Path], whole: Piece) -> list[Piece]:
+def _of_moments(files: Iterable[Path], whole: Piece) -> list[Piece]:
     """Return the pieces of one subject."""
     times = np.sort(np.concatenate([times_of(read_piece(file, ["time"], whole)["time"]) for file in files]))
     starts: list[int] = np.unique(times[::MOST_ROWS]).tolist()

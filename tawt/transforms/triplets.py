@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tawt.config.pipeline import Panel, PipelineConfig
 from tawt.contracts.contract import Contract
 from tawt.contracts.dataset import UNKNOWN
 from tawt.contracts.value_status import HAS_NUMBER, STATUS_NAMES, ValueStatus
 from tawt.files import digest
-from tawt.transforms.columns import NO_TIME, dictionary_of, times_of
+from tawt.transforms.columns import NO_TIME, dictionary_of, encoded, times_of
 from tawt.transforms.missingness import not_measured
 
 EVENT_COLUMNS = ["subject_id", "time", "code", "numeric_value", "text_value", "available_time", "value_status"]
@@ -91,6 +93,23 @@ class Coder:
             convert={r["code"]: (r["factor"], r["offset"]) for r in known if (r["factor"], r["offset"]) != (1.0, 0.0)},
             refused=frozenset(row["code"] for row in known if row["refused"]),
         )  # fmt: skip
+
+    @cached_property
+    def _known_codes(self) -> tuple[pa.StringArray, npt.NDArray[np.int64]]:
+        return pa.array(self.index, pa.string()), np.array([*self.index.values()], dtype=np.int64)
+
+    def data_types(self, codes: pa.StringArray) -> npt.NDArray[np.int64]:
+        """Return the data_type of each code; `UNKNOWN` of one that train does not have."""
+        known, data_types = self._known_codes
+        place = pc.index_in(codes, known)
+        return np.where(place.is_valid(), data_types[place.fill_null(0)], UNKNOWN)
+
+    def is_refused(self, codes: pa.StringArray) -> npt.NDArray[np.bool_]:
+        """Return whether the numbers of each code are in a unit that nothing leads from."""
+        found: npt.NDArray[np.bool_] = pc.is_in(codes, pa.array(self.refused, pa.string())).to_numpy(
+            zero_copy_only=False
+        )
+        return found
 
     def bins(self, data_type: npt.NDArray[np.int64], number: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """Return 1 + how many of the data_type's edges are <= the number."""
@@ -175,21 +194,22 @@ def to_triplets(
     time, available = times_of(events["time"]), times_of(events["available_time"])
     # a record whose source does not say when it could be read was readable when it happened
     available = np.where(available == NO_TIME, time, available)
-    code, codes = dictionary_of(events["code"])
-    data_type = np.array([coder.index.get(text, UNKNOWN) for text in codes], dtype=np.int64)[code]
+    of_row = encoded(events["code"])
+    code, codes = of_row.indices.to_numpy(), of_row.dictionary.cast(pa.string())
+    data_type = coder.data_types(codes)[code]
     name, names = dictionary_of(events["value_status"])
     status = np.array([STATUS_NAMES.index(text) for text in names], dtype=np.uint8)[name]
     unknown = data_type == UNKNOWN
     has_number = np.isin(status, np.array(HAS_NUMBER, dtype=np.uint8))
     unfitted = has_number & ~unknown & ~coder.fitted[data_type]
-    refused = has_number & ~unknown & ~unfitted & np.array([text in coder.refused for text in [*codes, ""]])[code]
+    refused = has_number & ~unknown & ~unfitted & coder.is_refused(codes)[code]
     usable = has_number & ~unknown & ~unfitted & ~refused
     value = np.zeros(len(events), dtype=np.float32)
     token = np.zeros(len(events), dtype=np.int64)
     rows = np.flatnonzero(usable)
     number = events["numeric_value"].to_numpy()[rows].astype(np.float64)
     if coder.convert:
-        rules = np.array([coder.convert.get(text, (1.0, 0.0)) for text in [*codes, ""]])[code[rows]]
+        rules = np.array([coder.convert.get(text, (1.0, 0.0)) for text in codes.to_pylist()])[code[rows]]
         number = number * rules[:, 0] + rules[:, 1]
     value[rows] = coder.normalize(data_type[rows], number)
     token[rows] = np.where(coder.binned[data_type[rows]], coder.bins(data_type[rows], number), 0)
@@ -239,7 +259,7 @@ def _category_tokens(
 
 def _with_panels(
     columns: dict[str, np.ndarray],
-    codes: list[str],
+    codes: pa.StringArray,
     code: npt.NDArray[np.int64],
     coder: Coder,
     panels: tuple[Panel, ...],
@@ -249,7 +269,7 @@ def _with_panels(
         expected = np.array([coder.index[c] for c in panel.data_types if c in coder.index], dtype=np.int64)
         starts = None
         if panel.start != "first_event":
-            opens = np.array([text.startswith(panel.start) for text in [*codes, ""]])[code]
+            opens = pc.starts_with(codes, panel.start).to_numpy(zero_copy_only=False)[code]
             starts = np.flatnonzero(opens & (columns["timestamp"][: len(code)] != NO_TIME))
         n = len(code)
         added = not_measured({key: column[:n] for key, column in columns.items()}, expected, panel, starts)

@@ -7,21 +7,13 @@ averaged in. A number without any unit counts as unknown too where the data_type
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from tawt.config.pipeline import DataType, PipelineConfig
-from tawt.contracts.value_status import HAS_NUMBER, STATUS_NAMES, ValueStatus
 from tawt.errors import ConfigError, nearest
-from tawt.files import digest
 from tawt.project import Project
-from tawt.transforms.columns import Int64s, dictionary_of
 from tawt.transforms.seeds import conversions_of, ranges_of, spellings_of
 
 CAPITAL = re.compile(
@@ -160,134 +152,3 @@ class Units:
                 factor, offset = conversion
                 return Rule(canonical, factor, offset, f"convert:{spelled}->{canonical}", low, high)
         return Rule(canonical, 1.0, 0.0, "unknown", low, high)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The numbers of a table after units and ranges; every array has one entry per row."""
-
-    value: npt.NDArray[np.float32]
-    """The number in the canonical unit; NaN where there is none that can be used."""
-    usable: npt.NDArray[np.bool_]
-    came: npt.NDArray[np.bool_]
-    """Whether there was a number at all."""
-    status: npt.NDArray[np.int8]
-    rule: Int64s
-    """Index into `rules`."""
-    rules: list[Rule]
-    in_its_unit: npt.NDArray[np.bool_]
-    """Of each of `rules`, whether its numbers came in the canonical unit, spelled as it is."""
-
-    @property
-    def changed(self) -> npt.NDArray[np.bool_]:
-        """Whether there was a number that `value` does not tell as it came."""
-        return self.came & (~self.usable | np.array([rule.name is not None for rule in self.rules])[self.rule])
-
-    def rule_counts(self, numbers: Int64s) -> dict[str, int]:
-        """Return how many numbers each named rule was applied to.
-
-        Args:
-            numbers: How many of each of `rules`.
-        """
-        totals: Counter[str] = Counter()
-        for rule, n in zip(self.rules, numbers.tolist(), strict=True):
-            if rule.name is not None and n:
-                totals[rule.name] += n
-        return dict(sorted(totals.items()))
-
-
-@dataclass(frozen=True)
-class PairRules:
-    """A rule for every pair of a data_type and a unit as it came."""
-
-    index: dict[tuple[str, str | None], int]
-    """Of each, in the order of `rules`."""
-    rules: list[Rule]
-
-    @classmethod
-    def fit(cls, counts: pa.Table, units: Units) -> PairRules:
-        """Choose canonical units on train, and a rule for every pair.
-
-        Args:
-            counts: `code`, `unit`, `n_train` (rows with a number in train) and `n` (in all splits).
-            units: Seeds and declarations.
-        """
-        train: dict[str, dict[str | None, int]] = {}
-        everywhere: dict[str, dict[str | None, int]] = {}
-        for row in counts.to_pylist():
-            train.setdefault(row["code"], {})[row["unit"]] = row["n_train"]
-            everywhere.setdefault(row["code"], {})[row["unit"]] = row["n"]
-        index: dict[tuple[str, str | None], int] = {}
-        rules: list[Rule] = []
-        for code, seen in sorted(train.items()):
-            # a code that train lacks takes its unit from where it is; nothing else is fitted on it
-            basis = seen if any(seen.values()) else everywhere[code]
-            basis = {unit: n for unit, n in basis.items() if n}
-            canonical = units.canonical(code, basis)
-            has_units = any(units.spelled(unit) is not None for unit in basis)
-            for unit in sorted(seen, key=lambda text: (text is not None, text or "")):
-                index[code, unit] = len(rules)
-                rules.append(units.rule(code, unit, canonical, has_units))
-        return cls(index, rules)
-
-    def pairs(self, rules: Iterable[int]) -> list[tuple[str, str | None]]:
-        """Return the data_type and unit that each of some rules is for."""
-        of = list(self.index)
-        return [of[rule] for rule in rules]
-
-    def known(self, pairs: Iterable[tuple[str, str | None]]) -> str:
-        """Return what the rules of some data_types and units are known by; of one that there is none for, nothing."""
-        met = [(pair, self.index.get(pair)) for pair in pairs]
-        return digest([[*pair, self._told[index] if index is not None else ""] for pair, index in met])
-
-    @cached_property
-    def _told(self) -> list[str]:
-        return list(map(repr, self.rules))
-
-    def judge(self, table: pa.Table) -> Judged:
-        """Convert every number, hold it against its range, and settle its status; float64 until the end."""
-        code, codes = dictionary_of(table["code"])
-        unit, units = dictionary_of(table["unit"])
-        texts: list[str | None] = [*units, None]
-        pairs = pa.array(code * len(texts) + unit).dictionary_encode()
-        none = Rule(None, 1.0, 0.0, None, float("-inf"), float("inf"))
-        rules = [*self.rules, none]
-        of_pair = [
-            self.index.get((codes[pair // len(texts)], texts[pair % len(texts)]), len(self.rules))
-            for pair in pairs.dictionary.to_pylist()
-        ]
-        rule = np.array(of_pair, dtype=np.int64)[pairs.indices.to_numpy()]
-        number = table["numeric_value"].to_numpy()
-        came = np.isfinite(number)
-        factor, offset, low, high = (
-            np.array([getattr(r, key) for r in rules])[rule] for key in ("factor", "offset", "low", "high")
-        )
-        name, names = dictionary_of(table["value_status"])
-        status = np.array([STATUS_NAMES.index(text) for text in names], dtype=np.int8)[name]
-        # a status that the row does not bear out is not believed: no number, no text, no value
-        status[~came & np.isin(status, HAS_NUMBER)] = ValueStatus.UNPARSED
-        status[(status == ValueStatus.CATEGORY) & table["text_value"].is_null().to_numpy()] = ValueStatus.ABSENT
-        with np.errstate(over="ignore", invalid="ignore"):
-            exact = number * factor + offset
-            # adding zero takes the sign of -0.0, which compares as equal and is other bytes
-            value = exact.astype(np.float32) + np.float32(0)
-        unknown = came & ~np.array([r.known for r in rules])[rule]
-        # a bound of a censored value is no measurement; a number beyond float32 is no plausible one
-        outside = (
-            came
-            & ~unknown
-            & (((status == ValueStatus.NUMERIC) & ((exact < low) | (exact > high))) | ~np.isfinite(value))
-        )
-        usable = came & ~unknown & ~outside
-        status[unknown] = ValueStatus.UNIT_UNKNOWN
-        status[outside] = ValueStatus.OUT_OF_RANGE
-        stays = [unit is not None and unit == r.unit for (_, unit), r in zip(self.index, self.rules, strict=True)]
-        return Judged(
-            np.where(usable, value, np.float32("nan")),
-            usable,
-            came,
-            status,
-            rule,
-            rules,
-            np.array([*stays, False]),
-        )

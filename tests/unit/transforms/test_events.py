@@ -20,7 +20,8 @@ from tawt.contracts.dataset import SPLITS
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.transforms.events import SplitOf, merge_shard
 from tawt.transforms.shard_result import ShardResult
-from tawt.transforms.units import PairRules, Units
+from tawt.transforms.unit_rules import PairRules
+from tawt.transforms.units import Units
 
 EVENTS = own_contract("events")
 PART = own_contract("event_parts")

@@ -21,7 +21,8 @@ from tawt.sources.tables import Tables
 from tawt.transforms.columns import people_of
 from tawt.transforms.losses import IN_TEXT, counted, in_words, statuses, warning
 from tawt.transforms.number_texts import WORDED, WRITTEN, number_texts
-from tawt.transforms.units import PairRules, Units
+from tawt.transforms.unit_rules import PairRules
+from tawt.transforms.units import Units
 from tests.unit.days import QUICK, Day
 
 UNIT, RANGE, FINE = int(ValueStatus.UNIT_UNKNOWN), int(ValueStatus.OUT_OF_RANGE), int(ValueStatus.NUMERIC)

@@ -33,10 +33,10 @@ def of_subjects(path: Path, *subjects: int, times: list[int | None] | None = Non
 def test_pieces_are_of_whole_subjects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as fit, ascending, over all files; few rows are not cut."""
     files = [of_subjects(tmp_path / "a", 5, 1, 9, 5, 5, 2), of_subjects(tmp_path / "b", 1, 9, 3, -4)]
-    assert pieces_of(files) == [None]
+    assert pieces_of(dict.fromkeys(files, 10)) == [None]
     monkeypatch.setattr(some_subjects, "MOST_ROWS", 3)
-    assert pieces_of(files) == [Piece(-4, 1), Piece(2, 3), Piece(5, 5), Piece(9, 9)]
-    read = [read_piece(files[0], ["i", "subject_id"], piece) for piece in pieces_of(files)]
+    assert pieces_of(dict.fromkeys(files, 10)) == [Piece(-4, 1), Piece(2, 3), Piece(5, 5), Piece(9, 9)]
+    read = [read_piece(files[0], ["i", "subject_id"], piece) for piece in pieces_of(dict.fromkeys(files, 10))]
     assert [one["i"].to_pylist() for one in read] == [[1], [5], [0, 3, 4], [2]]
     assert {(*one.column_names,) for one in read} == {("i", "subject_id")}
 
@@ -48,7 +48,7 @@ def test_one_who_has_more_rows_than_a_piece_is_cut_between_moments(
     monkeypatch.setattr(some_subjects, "MOST_ROWS", 3)
     times = [7, None, 7, -2, 3, 7, None, 7, 9, 9]
     files = [of_subjects(tmp_path / "a", *[4] * 10, times=times), of_subjects(tmp_path / "b", 1, 6)]
-    pieces = pieces_of(files)
+    pieces = pieces_of(dict.fromkeys(files, 10))
     of_one = [Piece(4, 4, NO_TIME, 3), Piece(4, 4, 3, 7), Piece(4, 4, 7, 9), Piece(4, 4, 9, None)]
     assert pieces == [Piece(1, 1), *of_one, Piece(6, 6)]
     read = [read_piece(files[0], ["i"], piece)["i"].to_pylist() for piece in pieces]

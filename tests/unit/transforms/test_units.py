@@ -17,7 +17,8 @@ from tawt.config.pipeline import DataType, PipelineConfig
 from tawt.contracts.value_status import STATUS_NAMES
 from tawt.errors import ConfigError
 from tawt.project import Project, asset
-from tawt.transforms.units import PairRules, Units
+from tawt.transforms.unit_rules import PairRules
+from tawt.transforms.units import Units
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -152,18 +153,18 @@ def test_every_row_is_judged_as_one_at_a_time(seed: int) -> None:
     units = Units.of(pipeline())
     judged = PairRules.fit(pair_counts(rows), units).judge(as_table(rows))
     naive = Naive(rows, units)
-    met = Counter()
+    met, names = Counter(), judged.looked_up.name.to_pylist()
     for i, row in enumerate(rows):
         value, status, unit = naive.judge(row)
         assert judged.usable[i] == (value is not None), row
         assert STATUS_NAMES[judged.status[i]] == status, row
         if value is not None:
             assert float(judged.value[i]) == value, row
-            assert judged.rules[judged.rule[i]].unit == unit, row
+            assert judged.looked_up.unit[judged.rule[i]].as_py() == unit, row
         else:
             assert math.isnan(judged.value[i])
         met[status] += 1
-        met[judged.rules[judged.rule[i]].name] += int(judged.came[i])
+        met[names[judged.rule[i]]] += int(judged.came[i])
     assert {"numeric", "unit_unknown", "out_of_range", "censored_low", "unparsed", "category", "absent"} <= set(met)
     assert {"spelling", "convert:mmol/L->mg/dL", "convert:degF->degC", "convert:L->mL", "unknown"} <= set(met)
 
@@ -216,8 +217,8 @@ def test_named_rules_are_counted() -> None:
     rows = random_rows(11)
     judged = PairRules.fit(pair_counts(rows), Units.of(pipeline())).judge(as_table(rows))
     used = judged.rule[judged.came][::3]
-    names = Counter(judged.rules[rule].name for rule in used)
-    counts = np.bincount(used, minlength=len(judged.rules))
+    names = Counter(judged.looked_up.name.take(pa.array(used)).to_pylist())
+    counts = np.bincount(used, minlength=len(judged.looked_up.known))
     assert judged.rule_counts(counts) == {name: names[name] for name in sorted(n for n in names if n is not None)}
 
 
