@@ -31,6 +31,13 @@ HOUR = 3_600_000_000
 QUICK = ("train.threads=1",)
 
 
+@pytest.fixture(autouse=True)
+def few_penalties(monkeypatch):
+    """A probe tries two penalties on two folds: which it chooses is asked in tests/unit/heads."""
+    monkeypatch.setattr("tawt.heads.probe.PENALTIES", (0.01, 1.0))
+    monkeypatch.setattr("tawt.heads.probe.N_FOLDS", 2)
+
+
 def write_labels(workspace, n_times=1, **columns):
     """Label every subject an hour behind the end of its record, and once more each hour after that."""
     dataset, rows = open_dataset(workspace), []

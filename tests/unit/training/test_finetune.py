@@ -28,6 +28,13 @@ from tests.unit.training.test_resume import files
 QUICK = ("train.threads=1", "train.keep_best=2")
 
 
+@pytest.fixture(autouse=True)
+def few_penalties(monkeypatch):
+    """A probe tries two penalties on two folds: which it chooses is asked in tests/unit/heads."""
+    monkeypatch.setattr("tawt.heads.probe.PENALTIES", (0.01, 1.0))
+    monkeypatch.setattr("tawt.heads.probe.N_FOLDS", 2)
+
+
 def weights(run):
     return load_file(run / "model.safetensors")
 
