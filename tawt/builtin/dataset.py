@@ -21,7 +21,7 @@ from tawt.sources.stage import Bound, BuiltIn, StageResult, Tick
 from tawt.transforms.shards import NOWHERE, as_one, to_dataset, write_arrow
 from tawt.transforms.some_subjects import MOST_ROWS, by_subjects
 
-_BYTES_OF_ROW = 250
+_BYTES_OF_ROW = 320
 """What a row takes while it is laid out."""
 
 

@@ -27,8 +27,9 @@ _OF_REJECTED = pa.schema([("_row", pa.int64()), ("_reason", pa.string())])
 _AT_ONCE = 32 << 20
 """Bytes of rows that are held back, so that many of a shard are written at once."""
 _EVEN = 1 << 14
-_MOST_OPEN = 256
-"""Files that are open at once: a process may not have many more."""
+_MOST_OPEN = 512
+"""Files that are open at once: most processes may have 1,024. Of more shards each gets a file for every `_AT_ONCE`,
+which are many, and take long."""
 
 
 def cut(batches: Iterable[pa.RecordBatch], folder: Path, threads: int) -> tuple[list[Path], pa.Table]:
