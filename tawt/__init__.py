@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tawt.commands.forget import forget as forget
     from tawt.commands.generate import generate as generate
     from tawt.commands.ingest import ingest as ingest
-    from tawt.commands.ingest import run as run
     from tawt.commands.init import init as init
     from tawt.commands.label import label as label
     from tawt.commands.label import label_tasks as label_tasks
@@ -37,12 +36,15 @@ if TYPE_CHECKING:
     from tawt.commands.look import stages as stages
     from tawt.commands.plot import plot as plot
     from tawt.commands.pretrain import pretrain as pretrain
+    from tawt.commands.push import pull as pull
+    from tawt.commands.push import push as push
     from tawt.commands.query import query as query
     from tawt.commands.rejected import dropped as dropped
     from tawt.commands.rejected import quarantined as quarantined
     from tawt.commands.review import ratings as ratings
     from tawt.commands.review import review as review
     from tawt.commands.risk import risk as risk
+    from tawt.commands.run import run as run
     from tawt.commands.sql import sql as sql
     from tawt.commands.sql import write_sql as write_sql
     from tawt.commands.sweep import sweep as sweep
@@ -82,12 +84,14 @@ _HOME = {
     "lineage": "tawt.commands.lineage",
     "plot": "tawt.commands.plot",
     "pretrain": "tawt.commands.pretrain",
+    "pull": "tawt.commands.push",
+    "push": "tawt.commands.push",
     "quarantined": "tawt.commands.rejected",
     "query": "tawt.commands.query",
     "ratings": "tawt.commands.review",
     "review": "tawt.commands.review",
     "risk": "tawt.commands.risk",
-    "run": "tawt.commands.ingest",
+    "run": "tawt.commands.run",
     "show": "tawt.commands.look",
     "sql": "tawt.commands.sql",
     "stages": "tawt.commands.look",

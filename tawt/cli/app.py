@@ -14,7 +14,22 @@ from typing import Any, NoReturn
 import typer
 import typer.core
 
-from tawt.cli import assess, data, diff, forget, further, inspect, judge, model, project, rate, runs, simulate, use
+from tawt.cli import (
+    assess,
+    data,
+    diff,
+    forget,
+    further,
+    inspect,
+    judge,
+    model,
+    project,
+    rate,
+    runs,
+    simulate,
+    stores,
+    use,
+)
 from tawt.cli.limited import reserve, watched
 from tawt.cli.output import console, say
 from tawt.errors import RoomError, TawtError, printable
@@ -48,6 +63,7 @@ app = typer.Typer(
 )
 project.add_to(app)
 data.add_to(app)
+stores.add_to(app)
 forget.add_to(app)
 inspect.add_to(app)
 diff.add_to(app)

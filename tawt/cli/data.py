@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +19,7 @@ from tawt.cli.options import (
     Memory,
     Set,
     SkipRoomCheck,
+    Store,
     Threads,
     Workspace,
 )
@@ -101,6 +102,7 @@ def ingest(
     ] = False,
     executor: Executor = "local",
     address: Address = None,
+    store: Store = None,
     dry_run: DryRun = False,
     skip_room_check: SkipRoomCheck = False,
     form: Form = Format.table,
@@ -114,7 +116,7 @@ def ingest(
     with stage_progress(dry_run, form) as report:
         result = run_ingest(
             raw_dir, pipeline, workspace, sample=sample, settings=tuple(settings or ()), threads=threads,
-            memory_limit=memory_limit, force=force, prepare=prepare, executor=executor, address=address,
+            memory_limit=memory_limit, force=force, prepare=prepare, executor=executor, address=address, store=store,
             dry_run=dry_run, check_room=not skip_room_check, report=report,
         )  # fmt: skip
     tell_run(result, form)
@@ -122,9 +124,10 @@ def ingest(
         next_command(again())
         return
     if prepare:
-        next_command(follow("run", "+dataset", workspace=workspace, part="1/N"))
+        next_command(follow("run", "+dataset", workspace=workspace, store=store, part="1/N"))
         return
-    next_command(follow("build-vocab", workspace=workspace, threads=threads, memory_limit=memory_limit, form=form))
+    given: dict[str, Any] = {"workspace": workspace, "threads": threads, "memory_limit": memory_limit, "store": store}
+    next_command(follow("build-vocab", **given, form=form))
 
 
 def build_vocab(
@@ -146,6 +149,7 @@ def build_vocab(
     force: Force = False,
     executor: Executor = "local",
     address: Address = None,
+    store: Store = None,
     dry_run: DryRun = False,
     skip_room_check: SkipRoomCheck = False,
     form: Form = Format.table,
@@ -165,7 +169,7 @@ def build_vocab(
         which: bool | str = base or True
         result = run_build_vocab(
             workspace, extend=extend and which, freeze=freeze and which, anew=anew, settings=tuple(settings or ()),
-            threads=threads, memory_limit=memory_limit, force=force, executor=executor, address=address,
+            threads=threads, memory_limit=memory_limit, force=force, executor=executor, address=address, store=store,
             dry_run=dry_run, check_room=not skip_room_check, report=report,
         )  # fmt: skip
     tell_run(result, form)
@@ -194,6 +198,10 @@ def run(
     wait: Annotated[str, typer.Option(help="With --part: how long others may give no sign")] = "5m",
     executor: Executor = "local",
     address: Address = None,
+    store: Store = None,
+    raw: Annotated[
+        Path | None, typer.Option(help="With --store: the raw tables on this machine", show_default=False)
+    ] = None,
     dry_run: DryRun = False,
     skip_room_check: SkipRoomCheck = False,
     form: Form = Format.table,
@@ -202,7 +210,7 @@ def run(
 
     Example: tawt run staging.labevents+ -w work/mimic
     """
-    from tawt.commands.ingest import run as run_selection
+    from tawt.commands.run import run as run_selection
 
     with stage_progress(dry_run, form) as report:
         result = run_selection(
@@ -215,6 +223,8 @@ def run(
             wait=wait,
             executor=executor,
             address=address,
+            store=store,
+            raw=raw,
             dry_run=dry_run,
             check_room=not skip_room_check,
             report=report,

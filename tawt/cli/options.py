@@ -26,6 +26,10 @@ Executor = Annotated[str, typer.Option(help="local, or ray: the workers of a Ray
 Address = Annotated[
     str | None, typer.Option(help="Of the Ray cluster; one of this machine by default", show_default=False)
 ]
+Store = Annotated[
+    str | None,
+    typer.Option(help="s3://BUCKET/FOLDER: where the workspace is; -w is this machine's part", show_default=False),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen, and why")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a config key, as key=value", show_default=False)]
 Kind = Annotated[

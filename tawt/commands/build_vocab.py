@@ -10,7 +10,8 @@ from pathlib import Path
 from tawt.builtin.all import all_stages, graph_of
 from tawt.builtin.vocabulary import UNKNOWN_BEFORE
 from tawt.commands.carry_coverage import CarryResult, read_found
-from tawt.commands.executors import executor_of
+from tawt.commands.executors import executor_of, refuse_both
+from tawt.commands.in_store import joined, made_there
 from tawt.contracts.basis import Basis, basis_of
 from tawt.contracts.dataset import VOCABULARY
 from tawt.contracts.layers import VOCABULARY_STAGES
@@ -21,12 +22,13 @@ from tawt.modalities.contents import drop_left
 from tawt.pipeline.fingerprint import keys_of
 from tawt.pipeline.holding import hold as hold_workspace
 from tawt.pipeline.keys import Now
-from tawt.pipeline.ledger import Standing, needed, standing
+from tawt.pipeline.ledger import Standing, needed, stand, standing
 from tawt.pipeline.manifest import read_manifest, unfinished
 from tawt.pipeline.origin import ingest_again
-from tawt.pipeline.run import Report, RunResult, make
+from tawt.pipeline.run import Report, RunResult
 from tawt.pipeline.stale import Reason, Why, about_pipeline, all_in_words, in_words
 from tawt.pipeline.undone import Asked
+from tawt.pipeline.work import make
 from tawt.pipeline.workspace import Workspace, open_workspace
 from tawt.readers import table_of
 from tawt.seals import LIST, hold, sha256_file
@@ -46,6 +48,7 @@ def build_vocab(
     force: bool = False,
     executor: str = "local",
     address: str | None = None,
+    store: str | None = None,
     dry_run: bool = False,
     check_room: bool = True,
     report: Report = lambda event: None,
@@ -69,6 +72,7 @@ def build_vocab(
         executor: `local`, this process, or `ray`, the workers of a Ray cluster that see workspace and raw tables under
             the same paths; `threads` and `memory_limit` are then those of each.
         address: Of the Ray cluster; by default that of `RAY_ADDRESS`, else one of this machine alone.
+        store: As of `ingest`.
         dry_run: Only say what would run, and why.
         check_room: Whether it does not begin where its disk has too little room for what it makes.
         report: Hears what happens.
@@ -81,17 +85,25 @@ def build_vocab(
         StageError: A stage cannot run, or does not balance.
     """
     root, limits = Path(workspace).expanduser(), Limits.of(threads, memory_limit)
+    refuse_both(executor, store)
     do = executor_of(executor, address, threads, memory_limit)
-    open_workspace(root, settings)
-    with hold_workspace(root, dry_run):
+    if store is None:
+        open_workspace(root, settings)
+    with joined(root, store, None, report, dry_run=dry_run) as stored, hold_workspace(root, dry_run):
         opened = open_workspace(root, settings)  # as the command before left it
+        if stored is not None and (extend or freeze):
+            stored.bring(["vocabulary"], {one.stage: one for one in stored.finished()})
         given = [("--extend", extend)] * (extend is not False) + [("--freeze", freeze)] * (freeze is not False)
         if given or anew:
             opened = replace(opened, given_basis=_basis(opened, given, anew))
         if settings:
             _refuse_earlier(open_workspace(root), opened, settings)
         graph, now = all_stages(opened), Now(opened)
-        there = standing(opened, graph.without_tables(opened.ingested.absent_tables), now)
+        graph_here = graph.without_tables(opened.ingested.absent_tables)
+        there = standing(opened, graph_here, now)
+        if stored is not None:
+            found = {name: one for name, one in stored.there(graph_here).items() if one is not None}
+            there, do = stand(graph_here, opened, found, now), made_there(stored)
         first = needed(there, "dataset")
         _hold_taken_over(opened, first, now)
         for note in about_pipeline(opened, now):

@@ -20,9 +20,10 @@ from tawt.dataset.vocabulary import Vocabulary, read_vocabulary
 from tawt.errors import ConfigError, DatasetError, FileError, StaleError, TawtError
 from tawt.pipeline.holding import hold as hold_workspace
 from tawt.pipeline.ledger import mend_of, needed, stale_of, standing
-from tawt.pipeline.run import Report, make
+from tawt.pipeline.run import Report
 from tawt.pipeline.stale import all_in_words
 from tawt.pipeline.undone import Asked
+from tawt.pipeline.work import make
 from tawt.pipeline.workspace import LEDGER, UNDONE, Workspace, open_workspace
 from tawt.places import real
 from tawt.runs.find import called, find_run, workspace_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tawt.errors import ConfigError, nearest
-from tawt.pipeline.run import RunResult, run_stages
+from tawt.pipeline.run import RunResult
+from tawt.pipeline.work import run_stages
 
 EXECUTORS = ("local", "ray")
 
@@ -35,3 +36,16 @@ def executor_of(
             "--address", "is of a cluster, and this process runs all, expected none", "add --executor ray"
         )
     return run_stages
+
+
+def refuse_both(executor: str, store: str | None) -> None:
+    """Refuse a cluster that is to make a workspace in a store.
+
+    Raises:
+        ConfigError: It is.
+    """
+    if executor != "local" and store is not None:
+        what = "makes a workspace in a folder that its workers share, expected no --store"
+        raise ConfigError(
+            f"--executor {executor}", what, "leave it out: parts (`--part i/N`) share nothing but a store"
+        )

@@ -19,10 +19,11 @@ from tawt.files import ASIDE
 from tawt.labels.held import label_judges
 from tawt.pipeline.holding import hold as hold_workspace
 from tawt.pipeline.manifest import read_manifest
-from tawt.pipeline.run import Report, RunResult, make
+from tawt.pipeline.run import Report, RunResult
 from tawt.pipeline.subject_map import whole_map
 from tawt.pipeline.taking_out import take_out
 from tawt.pipeline.undone import Asked, begin, read_undone
+from tawt.pipeline.work import make
 from tawt.pipeline.workspace import OF_STAGES, Workspace, open_workspace, write_records
 from tawt.places import remove
 from tawt.quality.absence import Looked

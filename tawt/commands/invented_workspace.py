@@ -17,8 +17,8 @@ from tawt.contracts.layers import VOCABULARY_STAGES
 from tawt.database.limits import Limits
 from tawt.dataset.reader import TripletDataset
 from tawt.pipeline.holding import hold
-from tawt.pipeline.run import make
 from tawt.pipeline.undone import Asked
+from tawt.pipeline.work import make
 from tawt.pipeline.workspace import open_workspace, write_records
 from tawt.places import real
 from tawt.training.folder import Report

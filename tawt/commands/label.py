@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from tawt.builtin.all import graph_of
-from tawt.commands.ingest import run
+from tawt.commands.run import run
 from tawt.contracts.label_columns import as_labels
 from tawt.contracts.label_set import AboutLabels, about_labels, label_path
 from tawt.contracts.workspace import is_outside

@@ -23,12 +23,13 @@ from tawt.errors import ConfigError, StageError, TawtError
 from tawt.labels.held import label_judges
 from tawt.machine import available_bytes, memory_of_the_system, usable_cpus
 from tawt.pipeline.commit import RefusedError
+from tawt.pipeline.common import SharedFolder, key_of
 from tawt.pipeline.flow import Flow
 from tawt.pipeline.manifest import read_manifest
 from tawt.pipeline.plan import Plan, Step, make_plan
 from tawt.pipeline.presence import PARTS, Part
 from tawt.pipeline.run import Judges, Report, RunResult, run_stage, tell_plan
-from tawt.pipeline.shares import in_shards, key_of, make_share
+from tawt.pipeline.shares import in_shards, make_share
 from tawt.pipeline.undone import Asked, begin, failed
 from tawt.pipeline.workspace import Workspace, open_workspace, write_records
 from tawt.places import remove
@@ -91,7 +92,7 @@ def _do(task: Task) -> None:
             "install the same on all nodes, and give them raw tables, workspace and project under the same paths",
         )  # fmt: skip
     if task.part is not None:
-        make_share(opened, plan, step, plan.there, Part(*task.part), token, lambda event: None)
+        make_share(opened, plan, step, plan.there, Part(*task.part), token, lambda event: None, SharedFolder(opened))
     elif step.reason is not None:
         judges = label_judges(opened, limits, go_on=task.go_on)
         run_stage(opened, plan, step, dict(plan.there), lambda event: None, judges)
@@ -129,7 +130,8 @@ def on_ray(address: str | None, threads: int | None, memory_limit: str | None) -
         tell_plan(plan, report)
         with _cluster(ray, address):
             before = begin(written, asked, [step.stage.name for step in plan.steps if step.reason is not None])
-            driver = _Driver(ray, Flow(written, plan, report), judges.go_on, threads or 1, memory_limit)
+            flow = Flow(written, plan, report, SharedFolder(written))
+            driver = _Driver(ray, flow, judges.go_on, threads or 1, memory_limit)
             try:
                 driver.work()
             except BaseException as error:

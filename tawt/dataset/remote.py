@@ -6,26 +6,20 @@ cache: who fills it may be killed, processes share it, and what is in it may be 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from tawt.config.base import Section
 from tawt.contracts.dataset import DATASET, FORMAT, VOCABULARY, DatasetManifest, ShardEntry
-from tawt.errors import ConfigError, DatasetError
+from tawt.errors import DatasetError
 from tawt.files import alone_at, whole, write_sealed
 from tawt.readers import read_record
-from tawt.room import room_error
 from tawt.seals import sha256_file
+from tawt.stores import Store, each
 
 SOURCE = "source.json"
 """File beside the manifest of a dataset that says where its shards are fetched from; sealed."""
-_AT_ONCE = 8
-"""Files that are fetched at once."""
 
 
 class Source(Section):
@@ -47,14 +41,14 @@ def take_from(url: str, workspace: Path) -> DatasetManifest:
         DatasetError: There is no dataset, it cannot be read, or it and its vocabulary do not belong together.
     """
     manifest, content = listed(url)
-    store, url, place = _opened(url), url.rstrip("/"), workspace / "dataset"
-    _fetch(store, f"{url}/vocabulary/{VOCABULARY}", workspace / "vocabulary" / VOCABULARY, manifest.vocabulary)
+    store, place = Store(url, DatasetError), workspace / "dataset"
+    _fetch(store, f"vocabulary/{VOCABULARY}", workspace / "vocabulary" / VOCABULARY, manifest.vocabulary)
     for split, entries in manifest.splits.items():  # of another dataset, which was fetched before
         for name, sha256 in _files(entries).items():
             file = place / split / name
             if file.is_file() and sha256_file(file) != sha256:
                 file.unlink()
-    write_sealed(place / SOURCE, Source(url=url).model_dump())
+    write_sealed(place / SOURCE, Source(url=store.url).model_dump())
     with whole(place / DATASET) as aside:
         aside.write_bytes(content)
     return manifest
@@ -67,17 +61,17 @@ def listed(url: str) -> tuple[DatasetManifest, bytes]:
         ConfigError: As of `take_from`.
         DatasetError: As of `take_from`.
     """
-    store, name = _opened(url), f"{url.rstrip('/')}/dataset/{DATASET}"
+    store, name = Store(url, DatasetError), f"dataset/{DATASET}"
     with TemporaryDirectory(prefix="tawt-") as aside:
         file = Path(aside) / DATASET
         _get(store, name, file)
         try:
             manifest = read_record(file, DatasetManifest, "copy it to the store again", DatasetError, sealed=True)
         except DatasetError as error:  # names the place aside
-            raise DatasetError(name, error.what, error.hint) from None
+            raise DatasetError(store.place(name), error.what, error.hint) from None
         if manifest.format != FORMAT:
             what = f"has the format `{manifest.format}`, expected `{FORMAT}`"
-            raise DatasetError(name, what, "fetch it with the version of tawt that made it")
+            raise DatasetError(store.place(name), what, "fetch it with the version of tawt that made it")
         return manifest, file.read_bytes()
 
 
@@ -100,18 +94,13 @@ def fetch_split(dataset: Path, split: str, entries: Sequence[ShardEntry], again:
     if not wanted:
         return []
     url = read_record(dataset / SOURCE, Source, again, DatasetError, sealed=True).url
-    store = _opened(url)
+    store = Store(url, DatasetError)
 
     def one(name: str) -> Path:
-        _fetch(store, f"{url}/dataset/{split}/{name}", dataset / split / name, wanted[name])
+        _fetch(store, f"dataset/{split}/{name}", dataset / split / name, wanted[name])
         return dataset / split / name
 
-    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        try:
-            return [job.result() for job in [pool.submit(one, name) for name in wanted]]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    return each(wanted, one)
 
 
 def _files(entries: Sequence[ShardEntry]) -> dict[str, str]:
@@ -120,65 +109,26 @@ def _files(entries: Sequence[ShardEntry]) -> dict[str, str]:
     return of_rows | {f"{entry.shard}.index.arrow": entry.index_sha256 for entry in entries}
 
 
-def _fetch(store: Any, url: str, path: Path, sha256: str) -> None:
+def _fetch(store: Store, name: str, path: Path, sha256: str) -> None:
     """Fetch a file, unless it is there by now: several processes of a training may want it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with alone_at(path, taken=lambda: None):
         if path.is_file() and sha256_file(path) == sha256:
             return
         with whole(path) as aside:
-            _get(store, url, aside)
+            _get(store, name, aside)
             if sha256_file(aside) != sha256:
                 raise DatasetError(
-                    url, "is not as it was written, expected the file that dataset.json lists by its hash",
+                    store.place(name),
+                    "is not as it was written, expected the file that dataset.json lists by its hash",
                     "where another dataset is there by now, `tawt fetch` takes it; else copy the whole of dataset/ and "
                     "vocabulary/ there again",
                 )  # fmt: skip
 
 
-def _get(store: Any, url: str, aside: Path) -> None:
-    with _told(url):
-        store.get_file(store._strip_protocol(url), str(aside))
-
-
-def _opened(url: str) -> Any:
-    """Return the store of a URL."""
-    if not re.match(r"[a-z0-9]+://.", url):
-        raise ConfigError(url, "is no URL of a workspace, expected one", "as s3://BUCKET/FOLDER")
-    if "@" in url.split("://")[1].split("/")[0]:
-        raise ConfigError(
-            url.split("://")[0], "names a user in its URL, which would be kept, expected none",
-            "give keys as the store's own tools read them, as in AWS_ACCESS_KEY_ID",
-        )  # fmt: skip
-    import fsspec
-
-    with _told(url):
-        try:
-            return fsspec.core.url_to_fs(url)[0]
-        except (ImportError, ValueError) as error:
-            kind = url.split("://")[0]
-            hint = 'pip install "tawt[s3]"' if kind in ("s3", "s3a") else "install what fsspec opens such URLs with"
-            absent = isinstance(error, ImportError)
-            what = "cannot be opened, for what does is not installed" if absent else "is of no kind that is known"
-            raise ConfigError(url, f"{what}, expected one of fsspec's", hint) from None
-
-
-@contextmanager
-def _told(url: str) -> Iterator[None]:
-    """Tell of a store that does not answer as it should: its errors are of many kinds, and can name keys."""
-    try:
-        yield
-    except (ConfigError, DatasetError):
-        raise
-    except FileNotFoundError:
+def _get(store: Store, name: str, aside: Path) -> None:
+    if not store.get(name, aside):
         raise DatasetError(
-            url, "is not there, expected a file of a workspace that `tawt build-vocab` made",
+            store.place(name), "is not there, expected a file of a workspace that `tawt build-vocab` made",
             "copy dataset/ and vocabulary/ of it to the store",
-        ) from None  # fmt: skip
-    except Exception as error:
-        if (full := room_error(error, "the workspace")) is not None:
-            raise full from None
-        raise DatasetError(
-            url, f"cannot be read ({type(error).__name__}), expected a store that hands it over",
-            "look at its address, at your keys for it and at what they allow",
-        ) from None  # fmt: skip
+        )  # fmt: skip

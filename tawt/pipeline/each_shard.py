@@ -15,14 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tawt.contracts.dataset import SPLITS
-from tawt.files import digest, link, read_json, sync, write_parquets, write_text
+from tawt.files import digest, link, read_json, sealed, sync, write_parquets, write_text
 from tawt.pipeline.workspace import beside, folder_of
+from tawt.places import leads_below
 from tawt.readers import parquet_metadata, read_parquet
-from tawt.seals import sha256_file
+from tawt.seals import holds, sha256_file
 from tawt.sources.stage import Bound, Input, Share, Tick
 
 HANDED_IN = ".handed-in"
 """End of the name of the folder beside that of a stage, in which several processes put the shards that they make."""
+DONE = ".done"
+"""Folder, in one that shards are written in, of the markers of those that are whole."""
 KEPT = ".shards.parquet"
 """File of a stage that is written aside; it lies beside its output once that is published."""
 _OF_KEPT = pa.schema([(name, pa.string()) for name in ("shard", "made_of", "result")])
@@ -152,7 +155,7 @@ def each_shard(
     done = set[str]()
 
     def run(shard: str) -> None:
-        result = _finished(folder, shard) if share is None else _handed_in(share.folder, shard)
+        result = _finished(folder, shard) if share is None else _result(share.folder, shard)
         if result is None:
             taken = earlier.take(folder, shard, shards[shard]) if earlier is not None else None
             result = one(shard) if taken is None else taken
@@ -182,7 +185,7 @@ def each_shard(
 
 
 def _marker(folder: Path, shard: str) -> Path:
-    return folder / ".done" / f"{shard}.json"
+    return folder / DONE / f"{shard}.json"
 
 
 def _finished(folder: Path, shard: str) -> dict[str, Any] | None:
@@ -190,18 +193,32 @@ def _finished(folder: Path, shard: str) -> dict[str, Any] | None:
     if (result := read_json(_marker(folder, shard))) is not None:
         return dict(result)
     from_others = folder.with_name(f"{folder.name}{HANDED_IN}")
-    if (handed_in := read_json(_marker(from_others, shard))) is None:
+    if (handed_in := read_handed_in(_marker(from_others, shard))) is None:
         return None
+    files = {from_others / name: sha256 for name, sha256 in handed_in["files"].items()}
+    if not all(file.is_file() and sha256_file(file) == sha256 for file, sha256 in files.items()):
+        return None  # a bit has flipped since
     for name in handed_in["files"]:
         link(from_others / name, folder / name)
     write_text(_marker(folder, shard), json.dumps(handed_in["result"]))
     return dict(handed_in["result"])
 
 
-def _handed_in(folder: Path, shard: str) -> dict[str, Any] | None:
+def read_handed_in(marker: Path) -> dict[str, Any] | None:
+    """Return what the marker of a shard that was handed in says: `files`, each with its hash below the folder, and
+    `result`; None where there is none that is as it was written."""
+    try:
+        data = read_json(marker) if holds(marker) else None
+    except OSError:
+        return None
+    listed = data["files"] if isinstance(data, dict) and isinstance(data.get("files"), dict) else None
+    return data if listed is not None and all(map(leads_below, listed)) else None
+
+
+def _result(folder: Path, shard: str) -> dict[str, Any] | None:
     """Return the counts of a shard that a process has handed in there."""
-    marker = read_json(_marker(folder, shard))
-    return marker["result"] if marker is not None else None
+    handed_in = read_handed_in(_marker(folder, shard))
+    return dict(handed_in["result"]) if handed_in is not None else None
 
 
 def _hand_in(own: Path, folder: Path, shard: str, files: Sequence[Path], result: dict[str, Any]) -> None:
@@ -209,10 +226,10 @@ def _hand_in(own: Path, folder: Path, shard: str, files: Sequence[Path], result:
 
     Another process may hand in the same: it is as good, and takes the place of this one file by file.
     """
-    names = [file.relative_to(own).as_posix() for file in files]
+    hashes = {file.relative_to(own).as_posix(): sha256_file(file) for file in files}
     marker = _marker(own, shard)
     marker.parent.mkdir(exist_ok=True)
-    marker.write_text(json.dumps({"files": names, "result": result}), encoding="utf-8")
+    marker.write_text(sealed({"files": hashes, "result": result}), encoding="utf-8")
     sync(marker)
     for file in (*files, marker):
         place = folder / file.relative_to(own)
@@ -223,7 +240,7 @@ def _hand_in(own: Path, folder: Path, shard: str, files: Sequence[Path], result:
 
 def forget_shards(folder: Path) -> None:
     """Remove the markers: the stage is whole, and they are no part of it."""
-    shutil.rmtree(folder / ".done", ignore_errors=True)
+    shutil.rmtree(folder / DONE, ignore_errors=True)
 
 
 def each_shard_of(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from tawt.pipeline.common import Common
 from tawt.pipeline.keys import UNKNOWN
 from tawt.pipeline.ledger import Standing, stand
 from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.plan import Plan, Step
 from tawt.pipeline.run import Report, RunResult, StageReport, close_run, tell_done
-from tawt.pipeline.shares import as_now
 from tawt.pipeline.undone import Undone
 from tawt.pipeline.workspace import Workspace
 
@@ -19,10 +19,11 @@ class Flow:
         workspace: Where, as it is written down.
         plan: The stages.
         report: Hears what happens.
+        common: What those who make it have in common.
     """
 
-    def __init__(self, workspace: Workspace, plan: Plan, report: Report) -> None:
-        self.workspace, self.plan, self.report = workspace, plan, report
+    def __init__(self, workspace: Workspace, plan: Plan, report: Report, common: Common) -> None:
+        self.workspace, self.plan, self.report, self.common = workspace, plan, report, common
         self.there = dict(plan.there)
         self.left = {step.stage.name: step for step in plan.steps}
         self.refused: dict[str, str] = {}
@@ -51,8 +52,9 @@ class Flow:
 
     def made_elsewhere(self, step: Step) -> bool:
         """Take note of a stage that another process has published, and return whether one has."""
-        now = as_now(self.workspace, step)
+        now = self.common.as_now(step)
         if now.reason is None:
+            self.workspace.forget_aside(now.stage.name)
             self.made(now, now.manifest)
         return now.reason is None
 
@@ -66,6 +68,7 @@ class Flow:
         """Write down that all is made, by the one process that does so."""
         done = [*self.refused, *(one.stage for one in self._reports)]
         notes, standing = close_run(self.workspace, self.plan, self.there, before, done, self.report)
+        self.common.close(self.plan)
         said = [note for one in self._reports if one.reason and one.manifest for note in one.manifest.notes]
         return self._result((*self.refused.values(), *said, *notes), standing)
 

@@ -13,18 +13,19 @@ from dataclasses import dataclass
 
 from tawt.errors import StageError, StaleError
 from tawt.machine import memory_of_the_system
+from tawt.pipeline.common import Common
 from tawt.pipeline.flow import Flow
 from tawt.pipeline.manifest import versions
 from tawt.pipeline.origin import ingest_again
-from tawt.pipeline.plan import Plan, Step
-from tawt.pipeline.presence import PARTS, Part, Presence, Signs
-from tawt.pipeline.run import Judges, Report, RunResult, run_stage, tell_plan
-from tawt.pipeline.shares import in_shards, make_share, whole_shares
-from tawt.pipeline.undone import Asked, begin, failed
+from tawt.pipeline.plan import Plan
+from tawt.pipeline.presence import Part, Presence, Signs
+from tawt.pipeline.run import Judges, Report, RunResult, tell_plan
+from tawt.pipeline.shares import in_shards
+from tawt.pipeline.undone import Asked
+from tawt.pipeline.work import Work
 from tawt.pipeline.workspace import Workspace
-from tawt.places import remove
 
-_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 2.0
+_POLL_SECONDS = 0.1
 _NAMED = 8
 
 
@@ -37,11 +38,13 @@ class Shared:
     """How long those that others hang on may be silent."""
     again: Callable[[Part | None], str]
     """The command of a part, or of all of the run by one process."""
+    more: str = ""
+    """What its commands have beside."""
 
 
 @memory_of_the_system()
 def run_part(
-    workspace: Workspace, plan: Plan, report: Report, asked: Asked, judges: Judges, *, shared: Shared
+    workspace: Workspace, plan: Plan, report: Report, asked: Asked, judges: Judges, *, shared: Shared, common: Common
 ) -> RunResult:  # fmt: skip
     """Do what falls to a part of a plan, in the order of the flow, waiting for what others make of it.
 
@@ -52,6 +55,7 @@ def run_part(
         asked: The command, which `tawt check` names where it does not end.
         judges: What rows are held to beside their contract.
         shared: Which part this is.
+        common: What it has in common with the others.
 
     Raises:
         StaleError: The raw tables are not as the workspace remembers them.
@@ -62,16 +66,16 @@ def run_part(
     if (workspace.local, workspace.ingested) != (written.local, written.ingested):
         raise StaleError(
             str(workspace.root), "remembers other raw tables than there are, expected all parts to find the same",
-            f"`{ingest_again(workspace)} --prepare`, then the parts",
+            f"`{ingest_again(workspace)} --prepare{shared.more}`, then the parts",
         )  # fmt: skip
+    common.hold(plan)
     tell_plan(plan, report)
     told = {"tawt run": " ".join(asked.words), **versions()}
     say: Callable[[str], None] = lambda text: report({"event": "note", "text": text})  # noqa: E731
-    with Presence(workspace.aside / PARTS, shared.part, say, told) as me:
-        for left in workspace.spill.parent.glob(f"{shared.part.name}-*"):  # by who was this part
-            if left != workspace.spill:
-                remove(left)
-        return _Work(Flow(written, plan, report), shared, me, judges, told).done(asked)
+    with Presence(common.board, shared.part, say, told) as presence:
+        common.forget_left(shared.part)
+        me = Among(plan, shared, presence, common, told)
+        return Work(Flow(written, plan, report, common), judges, me).done(asked)
 
 
 def dealt(plan: Plan, n: int) -> dict[str, int]:
@@ -94,101 +98,77 @@ def dealt(plan: Plan, n: int) -> dict[str, int]:
     return owners
 
 
-class _Work:
-    """What a part has done of a plan, and what is left of all of it."""
+class Among:
+    """One of several processes that make a plan, which waits for the others.
 
-    def __init__(self, flow: Flow, shared: Shared, me: Presence, judges: Judges, told: Mapping[str, str]) -> None:
-        self._flow, self._part, self._shared, self._me, self._judges = flow, shared.part, shared, me, judges
-        self._owners = dealt(flow.plan, shared.part.n)
-        self._signs = Signs(flow.workspace.aside / PARTS, shared.part.n)
-        self._handed_in, self._told = set[str](), told
+    Args:
+        plan: Of the run.
+        shared: How it is shared out.
+        presence: How it tells that it is at work.
+        common: Where the others tell the same.
+        alike: What all of them must tell.
+    """
 
-    def done(self, asked: Asked) -> RunResult:
-        """Do all that falls to it; the first part stays until all is made, and writes down that it is."""
-        if self._part.i != 1:
-            self._work()
-            return self._flow.left_to_others()
-        before = begin(self._flow.workspace, asked, list(self._flow.left))
-        try:
-            self._work()
-        except BaseException as error:
-            failed(self._flow.workspace, error)
-            raise
-        return self._flow.close(before)
+    def __init__(
+        self, plan: Plan, shared: Shared, presence: Presence, common: Common, alike: Mapping[str, str]
+    ) -> None:
+        self.part, self.token, self.hold = shared.part, presence.token, presence.hold
+        self._shared, self._common, self._alike = shared, common, alike
+        self._owners, self._signs = dealt(plan, shared.part.n), Signs(common.board, shared.part.n)
+        self._pause, self._said = _POLL_SECONDS, set[int]()
 
-    def _work(self) -> None:
-        pause, said = _POLL_SECONDS, set[int]()
-        while self._flow.left and (self._part.i == 1 or any(map(self._is_mine, self._flow.left))):
-            if any(map(self._move, self._flow.ready())):
-                pause = _POLL_SECONDS
-                self._signs.look_anew()
-                continue
-            missing = self._missing()
-            self._hold_alive(missing)
-            if missing.keys() - said and pause == _LONGEST_POLL_SECONDS:
-                said = {*missing}
-                self._flow.report({"event": "note", "text": f"waits for {_named(missing, self._part.n)}"})
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_POLL_SECONDS)
+    def makes(self, stage: str) -> bool:
+        return self._owners[stage] == self.part.i
 
-    def _is_mine(self, name: str) -> bool:
-        is_shared = in_shards(self._flow.left[name].stage) and name not in self._handed_in
-        return self._owners[name] == self._part.i or is_shared
+    def go_on(self) -> None:
+        self._pause = _POLL_SECONDS
+        self._signs.look_anew()
 
-    def _move(self, planned: Step) -> bool:
-        """Do what can be done of a stage by now; return whether there was anything."""
-        self._me.hold()
-        flow, n, name = self._flow, self._part.n, planned.stage.name
-        step = flow.known(planned)
-        shares = whole_shares(flow.workspace, step, n)  # before it is looked for: they go when it has come
-        if flow.made_elsewhere(step):
-            return True
-        is_shared = in_shards(step.stage) and n > 1
-        if is_shared and self._part.i not in shares:
-            make_share(flow.workspace, flow.plan, step, flow.there, self._part, self._me.token, flow.report)
-            self._handed_in.add(name)
-            return True
-        if self._owners[name] != self._part.i or (is_shared and len(shares) < n):
-            return False
-        try:
-            run_stage(flow.workspace, flow.plan, step, flow.there, flow.report, self._judges)
-        except Exception:  # another process, which has published it, may have removed what this one wrote
-            if not flow.made_elsewhere(step):
-                raise
-        else:
-            flow.made(step, flow.there[name])
-        return True
+    def wait(self, flow: Flow) -> None:
+        """Wait for what others make, a while.
 
-    def _missing(self) -> dict[int, list[str]]:
+        Raises:
+            StageError: One that is waited for gives no sign, or failed.
+        """
+        missing, longest = self._missing(flow), self._common.longest_poll_seconds
+        self._hold_alive(missing)
+        if missing.keys() - self._said and self._pause == longest:
+            self._said = {*missing}
+            flow.report({"event": "note", "text": f"waits for {_named(missing, self.part.n)}"})
+        time.sleep(self._pause)
+        self._pause = min(2 * self._pause, longest)
+
+    def _missing(self, flow: Flow) -> dict[int, list[str]]:
         """Which parts all that is left waits for -> for what."""
         missing: dict[int, list[str]] = {}
-        for planned in self._flow.ready():
-            shares = whole_shares(self._flow.workspace, self._flow.known(planned), self._part.n)
-            lacking = {*range(1, self._part.n + 1)} - shares if in_shards(planned.stage) else set()
+        for planned in flow.ready():
+            lacking: set[int] = set()
+            if in_shards(planned.stage):
+                lacking = {*range(1, self.part.n + 1)} - self._common.shares(flow.known(planned), self.part.n)
             for i in lacking or {self._owners[planned.stage.name]}:
-                if i != self._part.i:
+                if i != self.part.i:
                     missing.setdefault(i, []).append(planned.stage.name)
         return dict(sorted(missing.items()))
 
     def _hold_alive(self, missing: Mapping[int, list[str]]) -> None:
-        n, wait = self._part.n, self._shared.wait_seconds
+        n, wait = self.part.n, self._shared.wait_seconds
         alone = self._shared.again(None)
         for i in missing:
             if ended := self._signs.failed(i):
                 raise StageError(
-                    f"part {self._part}", f"waits for part {i}/{n}, which ended ({ended}), expected it to make "
+                    f"part {self.part}", f"waits for part {i}/{n}, which ended ({ended}), expected it to make "
                     f"{missing[i][0]}", f"mend that, then run both again; or `{alone}`, when no part is at work",
                 )  # fmt: skip
-            if other := self._signs.differs(i, self._told):
+            if other := self._signs.differs(i, self._alike):
                 raise StageError(
-                    f"part {self._part}", f"waits for part {i}/{n}, which makes something else ({'; '.join(other)}), "
+                    f"part {self.part}", f"waits for part {i}/{n}, which makes something else ({'; '.join(other)}), "
                     "expected the same command and versions of all parts", "end all parts, then run them alike",
                 )  # fmt: skip
         silent = {i: names for i, names in missing.items() if self._signs.silent(i) >= wait}
         if silent:
             again = self._shared.again(Part(next(iter(silent)), n))
             raise StageError(
-                f"part {self._part}", f"waits for {_named(silent, n)}, of which there was no sign for {wait:,.0f} s, "
+                f"part {self.part}", f"waits for {_named(silent, n)}, of which there was no sign for {wait:,.0f} s, "
                 "expected them to be at work",
                 f"`{again}` and this one again; `--wait 12h` waits for longer; or `{alone}`, when no part is at work",
             )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Which of several processes that share a run out are at work, told by files that each writes again and again.
+"""Which of several processes that share a run out are at work, told by signs that each writes again and again.
 
 No lock is held: on a shared file system one may outlive its holder, or keep nobody out. What two processes do at once
-is done twice, and comes out the same; these files spare that, and say whom the others wait for.
+is done twice, and comes out the same; these signs spare that, and say whom the others wait for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from tawt.errors import ConfigError, StageError, TawtError, printable
 from tawt.places import make_new
@@ -29,7 +29,67 @@ BEAT_SECONDS = 1.0
 STILL_SECONDS = 90.0
 """Behind so long a silence a part of another machine is held to be gone: what a shared file system remembers of a file
 may be a minute old."""
-_SETTLE_SECONDS = 0.1
+
+
+class Board(Protocol):
+    """Where the parts of a run tell of themselves, and read of one another."""
+
+    @property
+    def beat_seconds(self) -> float:
+        """How often each tells that it is at work."""
+
+    @property
+    def still_seconds(self) -> float:
+        """Behind so long a silence a part of another machine is held to be gone."""
+
+    def read(self, name: str) -> bytes:
+        """Return what stands under a name; nothing where there is none."""
+
+    def write(self, name: str, said: bytes, first: bool) -> None:
+        """Write what stands under a name; `first`: as one that begins."""
+
+    def remove(self, name: str) -> None:
+        """Take off what stands under a name, if there is any."""
+
+
+class BoardInFolder:
+    """A folder that all see.
+
+    Args:
+        folder: Which.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def beat_seconds(self) -> float:
+        return BEAT_SECONDS
+
+    @property
+    def still_seconds(self) -> float:
+        return STILL_SECONDS
+
+    def read(self, name: str) -> bytes:
+        try:
+            return (self._folder / name).read_bytes()
+        except OSError:
+            return b""
+
+    def write(self, name: str, said: bytes, first: bool) -> None:
+        """Write in place: who opens a file of a shared file system anew reads what was written before."""
+        path = self._folder / name
+        if first:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # another one that begins just now
+                make_new(path)
+        with path.open("wb") as file:
+            file.write(said)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def remove(self, name: str) -> None:
+        (self._folder / name).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -62,21 +122,26 @@ class Part:
         """What files of it are called."""
         return f"{self.i}-of-{self.n}"
 
+    @property
+    def sign(self) -> str:
+        """Under which name it tells of itself."""
+        return f"{self.name}.json"
+
 
 class Presence:
     """A part that is at work, within a `with`: it waits until no other process is the same part.
 
     Args:
-        folder: Where parts tell of themselves.
+        board: Where parts tell of themselves.
         part: Which it is.
         say: Hears that it waits.
         alike: What is the same for all parts, by its name.
     """
 
     def __init__(
-        self, folder: Path, part: Part, say: Callable[[str], None], alike: Mapping[str, str] | None = None
+        self, board: Board, part: Part, say: Callable[[str], None], alike: Mapping[str, str] | None = None
     ) -> None:
-        self._path, self._part, self._say = folder / f"{part.name}.json", part, say
+        self._board, self._part, self._say = board, part, say
         self._told: dict[str, Any] = {"token": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid()}
         self._told["alike"] = {**(alike or {})}
         self._ended, self._beats = threading.Event(), 0
@@ -88,14 +153,11 @@ class Presence:
         return str(self._told["token"])
 
     def __enter__(self) -> Presence:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             self._wait_for_others()
-            with suppress(FileExistsError):  # another one that begins just now
-                make_new(self._path)
-            self._write()
-            time.sleep(_SETTLE_SECONDS)
-            if _read(self._path).get("token") == self.token:
+            self._write(first=True)
+            time.sleep(self._board.beat_seconds / 10)
+            if self._read().get("token") == self.token:
                 break
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
@@ -106,14 +168,15 @@ class Presence:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        if self._lost or _read(self._path).get("token") != self.token:
-            return
-        if error is None:
-            self._path.unlink(missing_ok=True)
-        else:
-            # what libraries say may quote a cell
-            self._told["failed"] = str(error) if isinstance(error, TawtError) else type(error).__name__
-            self._write()
+        with suppress(TawtError, OSError):  # what ended it is to be told, not that it could not be told here
+            if self._lost or self._read().get("token") != self.token:
+                return
+            if error is None:
+                self._board.remove(self._part.sign)
+            else:
+                # what libraries say may quote a cell
+                self._told["failed"] = str(error) if isinstance(error, TawtError) else type(error).__name__
+                self._write()
 
     def hold(self) -> None:
         """Hold that no other process took this one for gone.
@@ -128,42 +191,42 @@ class Presence:
             )  # fmt: skip
 
     def _wait_for_others(self) -> None:
-        signs, said = Signs(self._path.parent, self._part.n), False
-        while (other := _read(self._path)) and "failed" not in other and _may_live(other):
-            if signs.silent(self._part.i) > STILL_SECONDS:
+        signs, said = Signs(self._board, self._part.n), False
+        while (other := self._read()) and "failed" not in other and _may_live(other):
+            if signs.silent(self._part.i) > self._board.still_seconds:
                 return
             if not said:
                 place = f"process {other.get('pid')} of {other.get('host')}"
                 self._say(f"part {self._part} is at work already, or was stopped there ({place}): waits for it to end")
                 said = True
-            time.sleep(BEAT_SECONDS / 2)
+            time.sleep(self._board.beat_seconds / 2)
 
     def _beat(self) -> None:
-        while not self._ended.wait(BEAT_SECONDS):
-            if _read(self._path).get("token") not in (None, self.token):
-                self._lost = True
-                return
-            self._write()
+        while not self._ended.wait(self._board.beat_seconds):
+            with suppress(TawtError, OSError):  # the next may come through; what is at work tells of what lasts
+                if self._read().get("token") not in (None, self.token):
+                    self._lost = True
+                    return
+                self._write()
 
-    def _write(self) -> None:
-        """Write in place: who opens a file of a shared file system anew reads what was written before."""
+    def _read(self) -> dict[str, Any]:
+        return said_in(self._board.read(self._part.sign))
+
+    def _write(self, first: bool = False) -> None:
         self._beats += 1
-        with self._path.open("w", encoding="utf-8") as file:
-            file.write(json.dumps({**self._told, "beat": self._beats}))
-            file.flush()
-            os.fsync(file.fileno())
+        self._board.write(self._part.sign, json.dumps({**self._told, "beat": self._beats}).encode(), first)
 
 
 class Signs:
     """What the parts of a run let others see.
 
     Args:
-        folder: Where they tell of themselves.
+        board: Where they tell of themselves.
         n: How many there are.
     """
 
-    def __init__(self, folder: Path, n: int) -> None:
-        self._folder, self._n = folder, n
+    def __init__(self, board: Board, n: int) -> None:
+        self._board, self._n = board, n
         self._seen: dict[int, tuple[dict[str, Any], float]] = {}
         self._begun = self._read_all(range(1, n + 1))
 
@@ -192,14 +255,14 @@ class Signs:
         self._seen.clear()
 
     def _read_all(self, parts: Collection[int]) -> dict[int, dict[str, Any]]:
-        return {i: _read(self._folder / f"{Part(i, self._n).name}.json") for i in parts}
+        return {i: said_in(self._board.read(Part(i, self._n).sign)) for i in parts}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def said_in(content: bytes) -> dict[str, Any]:
     """Return what a part says of itself; nothing where it says nothing, or is about to."""
     try:
-        said = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        said = json.loads(content)
+    except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
 

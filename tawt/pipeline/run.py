@@ -1,34 +1,29 @@
-"""Runs a plan: each stage aside, with what it reads; then publishes it and writes its manifest and the ledger."""
+"""Runs a stage of a plan aside, with what it reads, then publishes it; and writes the ledger when all are made."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tawt.contracts.opted_out import remember
-from tawt.database.limits import Limits
-from tawt.errors import StageError, TawtError
+from tawt.errors import StageError
 from tawt.files import digest
-from tawt.machine import give_back_memory, memory_of_the_system
+from tawt.machine import give_back_memory
 from tawt.pipeline.commit import RefusedError, commit, forget_others
-from tawt.pipeline.foretold import Forecast, hold_room
 from tawt.pipeline.gone import without_gone
-from tawt.pipeline.keys import UNKNOWN
 from tawt.pipeline.ledger import Standing, stand, write_ledger
 from tawt.pipeline.manifest import Manifest, made_meanwhile
-from tawt.pipeline.plan import Plan, Step, make_plan
+from tawt.pipeline.plan import Plan, Step
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.relations import hold_inputs
 from tawt.pipeline.sql_stage import run_sql
-from tawt.pipeline.time_left import TimeLeft
-from tawt.pipeline.undone import Asked, Undone, begin, end, failed
-from tawt.pipeline.workspace import SPILL, Workspace, write_records
+from tawt.pipeline.undone import Undone, end
+from tawt.pipeline.workspace import SPILL, Workspace
 from tawt.room import room_error
-from tawt.sources.graph import Graph
 from tawt.sources.stage import Bound, BuiltIn, Stage, StageResult
 
 Report = Callable[[dict[str, Any]], None]
@@ -83,78 +78,6 @@ class RunResult:
         return sum(1 for stage in self.stages if stage.reason is not None)
 
 
-def foresee(workspace: Workspace, plan: Plan, report: Report = lambda event: None) -> RunResult:
-    """Tell what a plan would do, and why; nothing is written."""
-    tell_plan(plan, report)
-    for step in plan.steps:
-        tell_done(step, step.manifest, report, dry_run=True)
-    told = tuple(StageReport(step.stage.name, step.reason, step.manifest) for step in plan.steps)
-    there = tuple(stand(plan.graph, workspace, plan.there, plan.now))
-    return RunResult(workspace, told, plan.notes, plan.graph.left_out, dry_run=True, there=there)
-
-
-@memory_of_the_system()
-def run_stages(
-    workspace: Workspace, plan: Plan, report: Report, asked: Asked, judges: Judges = NO_JUDGES
-) -> RunResult:  # fmt: skip
-    """Do what a plan says.
-
-    Args:
-        workspace: Where, held by this command; what is given of it is written down.
-        plan: The stages, and why each runs.
-        report: Hears what happens.
-        asked: The command, which `tawt check` names where it does not end.
-        judges: What rows are held to beside their contract.
-
-    Raises:
-        SourceError: A raw file cannot be read.
-        StageError: A stage cannot run, does not balance, or is refused; everything before it stays.
-        ContractError: A stage's output is not what its contract promises.
-    """
-    tell_plan(plan, report)
-    reports: list[StageReport] = []
-    refused: dict[str, str] = {}
-    there, n_made = dict(plan.there), 0
-    to_make = [step.stage.name for step in plan.steps if step.reason is not None]
-    report = TimeLeft(plan, Forecast(plan, workspace)).told(report)
-    before = begin(workspace, asked, to_make)
-    try:
-        for planned in plan.steps:
-            if plan.settings.sampled_hash == UNKNOWN:
-                plan = plan.drawn(there)
-            step = planned.once_made(there, plan)
-            if step.reason is None:
-                workspace.forget_aside(step.stage.name)
-            else:
-                try:
-                    run_stage(workspace, plan, step, there, report, judges)
-                except RefusedError as error:
-                    if not judges.go_on:
-                        raise
-                    refused[step.stage.name] = f"{error.where} is not written: {error.what}"
-                    report({"event": "refused", "stage": step.stage.name, "text": refused[step.stage.name]})
-                    continue
-                n_made += 1
-            manifest = there.get(step.stage.name)
-            tell_done(step, manifest, report)
-            reports.append(StageReport(step.stage.name, step.reason, manifest))
-    except BaseException as error:
-        failed(workspace, error)
-        # else the workspace is of another pipeline or of other raw tables yet
-        if n_made or workspace.as_written:
-            with suppress(TawtError, OSError):  # the error that ended the command is the one to tell
-                write_ledger(workspace.root, stand(plan.graph, workspace, there, plan.now))
-        raise
-    if not n_made:  # else they were, before what was made was published
-        write_records(workspace)
-    said = [*refused.values()]
-    said += [note for done in reports if done.reason and done.manifest for note in done.manifest.notes]
-    dealt_with = [*refused, *(one.stage for one in reports)]
-    removed, standing = close_run(workspace, plan, there, before, dealt_with, report)
-    notes = (*plan.notes, *said, *removed)
-    return RunResult(workspace, tuple(reports), notes, plan.graph.left_out, dry_run=False, there=standing)
-
-
 def close_run(
     workspace: Workspace, plan: Plan, there: Mapping[str, Manifest], before: Undone | None, done: Sequence[str],
     report: Report,
@@ -180,23 +103,6 @@ def close_run(
     write_ledger(workspace.root, standing)
     end(workspace, before, done, plan.graph.stages)
     return notes, standing
-
-
-def make(
-    workspace: Workspace, graph: Graph, selection: str | Sequence[str], limits: Limits, force: bool | Collection[str],
-    dry_run: bool, report: Report, asked: Asked, judges: Judges = NO_JUDGES, hold: bool = False,
-    do: Callable[..., RunResult] = run_stages, **read: Any,
-) -> RunResult:  # fmt: skip
-    """Make a plan of the selected stages and do it, or only tell it; `hold` refuses one that its disk has no room for,
-    and `read` is what `make_plan` need not look at.
-
-    Raises:
-        RoomError: There is too little room on the disk.
-    """
-    workspace, plan = make_plan(workspace, graph, selection, limits=limits, force=force, **read)
-    if (room := hold_room(plan, workspace, refuse=hold and not dry_run)) is not None and (room.tight or dry_run):
-        report({"event": "note", "text": room.text})
-    return foresee(workspace, plan, report) if dry_run else do(workspace, plan, report, asked, judges)
 
 
 def bound_for(plan: Plan, step: Step, there: Mapping[str, Manifest]) -> Bound:

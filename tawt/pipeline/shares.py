@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
-from tawt.files import digest
-from tawt.pipeline.each_shard import HANDED_IN, ShareMadeError
-from tawt.pipeline.manifest import Manifest, read_manifest, reason_to_run
+from tawt.pipeline.common import Common, handed_in
+from tawt.pipeline.each_shard import ShareMadeError
+from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.plan import Plan, Step
 from tawt.pipeline.presence import Part
 from tawt.pipeline.relations import hold_inputs
@@ -18,34 +17,15 @@ from tawt.pipeline.workspace import Workspace
 from tawt.places import remove
 from tawt.sources.stage import BuiltIn, Share, Stage
 
-_SHARES = ".shares"
-"""Folder, in that of what is handed in of a stage, that tells which shares are whole."""
-
 
 def in_shards(stage: Stage) -> bool:
     """Return whether several processes may share a stage out."""
     return isinstance(stage.made_by, BuiltIn) and stage.made_by.in_shards
 
 
-def key_of(step: Step) -> str:
-    """Return the hash of all that a stage is made from, by which processes know that they make the same."""
-    return digest(step.components.model_dump())
-
-
-def as_now(workspace: Workspace, step: Step) -> Step:
-    """Return a step as it is by now: another process may have made it."""
-    manifest = read_manifest(workspace, step.stage.name)
-    return replace(step, manifest=manifest, reason=reason_to_run(manifest, step.components, step.forced))
-
-
-def whole_shares(workspace: Workspace, step: Step, n: int) -> set[int]:
-    """Return which parts of so many have handed their share of a stage in."""
-    place = _handed_in(workspace, step) / _SHARES
-    return {i for i in range(1, n + 1) if (place / Part(i, n).name).is_file()}
-
-
 def make_share(
-    workspace: Workspace, plan: Plan, step: Step, there: Mapping[str, Manifest], part: Part, token: str, report: Report
+    workspace: Workspace, plan: Plan, step: Step, there: Mapping[str, Manifest], part: Part, token: str, report: Report,
+    common: Common,
 ) -> None:  # fmt: skip
     """Make the shards of a stage that fall to a part, and hand them in.
 
@@ -57,11 +37,14 @@ def make_share(
         part: Which.
         token: What no other process is called.
         report: Hears what happens.
+        common: Where others find it.
     """
-    stage, place = step.stage, _handed_in(workspace, step)
+    stage, place = step.stage, workspace.root / handed_in(step)
     report({"event": "start", "stage": stage.name, "reason": step.reason})
+    one_more = common.begin_share(step)
 
     def tick(done: int, total: int) -> None:
+        one_more()
         report({"event": "progress", "stage": stage.name, "done": done, "total": total})
 
     assert isinstance(stage.made_by, BuiltIn), stage.name
@@ -72,15 +55,9 @@ def make_share(
         with room_told(workspace.output(stage.name), bound), suppress(ShareMadeError):
             own.mkdir(parents=True)
             stage.made_by.run(bound, own, tick)
-        whole = place / _SHARES / part.name
-        whole.parent.mkdir(parents=True, exist_ok=True)
-        whole.touch()
+        common.end_share(step, part)
     except FileNotFoundError:  # the stage is published, and what was handed in is gone
-        if as_now(workspace, step).reason is not None:
+        if common.as_now(step).reason is not None:
             raise
     finally:
         remove(own)
-
-
-def _handed_in(workspace: Workspace, step: Step) -> Path:
-    return workspace.aside / f"{step.stage.name}-{key_of(step)}{HANDED_IN}"

@@ -30,10 +30,11 @@ LOCK = ".lock"
 """File that the command which changes a workspace holds."""
 LOCAL = "local.json"
 INGEST = "ingest.json"
+STORED = "store.json"  # which store the workspace is in, of which this folder is one machine's part
 LEDGER = "ledger.parquet"
 UNDONE = "undone.json"
 """What the command that is at work, or the last one that did not end, set out to make."""
-RECORDS = (PIPELINE, LOCAL, INGEST, LEDGER, HOSPITAL, UNDONE, BASE, OPTED_OUT)
+RECORDS = (PIPELINE, LOCAL, INGEST, LEDGER, HOSPITAL, UNDONE, BASE, OPTED_OUT, STORED)
 """Files of a workspace that hold the hash of their own rest, written by who holds it."""
 OF_STAGES = (*LAYERS, "quarantine", SHARDS, "manifests")
 """Folders that hold what manifests list, and nothing else."""

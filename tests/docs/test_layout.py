@@ -37,8 +37,8 @@ FLOW = {
     **dict.fromkeys(
         (
             *("arrays", "chance", "distances", "errors", "files", "places", "readers", "seals", "machine", "project"),
-            *("room", "shell", "cli", "hospital", "config", "contracts", "evaluation", "fidelity", "figures", "cards"),
-            *("privacy", "reviews", "evaluations"),
+            *("room", "shell", "stores", "cli", "hospital", "config", "contracts", "evaluation", "fidelity", "figures"),
+            *("cards", "privacy", "reviews", "evaluations"),
         ),
         ("torch", "duckdb", "polars"),
     ),
@@ -49,7 +49,7 @@ TOGETHER = ("risks", "commands")
 TRAINERS = ("runs", "training", "heads", "dataset", "modalities", "modalities/encoders", "modalities/fusion")
 """Folders from which no import leads to a package of the data stage, however far."""
 RANK = [
-    ("arrays", "chance", "distances", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell"),
+    ("arrays", "chance", "distances", "errors", "files", "places", "readers", "seals", "machine", "project", "room", "shell", "stores"),
     ("config",), ("contracts",), ("transforms", "hospital", "modalities", "cards"), ("database",), ("raw",), ("sources",), ("pipeline",), ("builtin",),
     ("quality",), ("labels",), ("exports",), ("dataset",), ("evaluation", "fidelity", "privacy"), ("batching", "heads"), ("models",), ("modalities/encoders", "modalities/fusion"), ("objectives",), ("training",), ("runs",), ("synthesis",), ("assessment",),
     ("figures", "reviews", "risks", "evaluations"), ("commands",), ("cli",),

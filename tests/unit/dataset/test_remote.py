@@ -87,7 +87,7 @@ def test_what_is_not_as_it_was_written_gets_no_name(store: Path, w: Path) -> Non
 def test_processes_that_want_the_same_fetch_it_once(w: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One waits for the other, and finds it."""
     got, get = [], remote._get
-    monkeypatch.setattr(remote, "_get", lambda store, url, aside: got.append(url) or get(store, url, aside))
+    monkeypatch.setattr(remote, "_get", lambda store, name, aside: got.append(name) or get(store, name, aside))
     with ThreadPoolExecutor(4) as pool:
         splits = list(pool.map(lambda dataset: dataset.split("train"), [open_dataset(w) for _ in range(4)]))
     assert {split.n_subjects for split in splits} == {16} and len(got) == len({*got}) == 6

@@ -15,7 +15,7 @@ import tawt
 from tawt.errors import ConfigError, StageError, StaleError
 from tawt.pipeline import presence
 from tawt.pipeline.each_shard import HANDED_IN
-from tawt.pipeline.presence import Part, Presence
+from tawt.pipeline.presence import BoardInFolder, Part, Presence
 from tests.unit.conftest import Hospital
 from tests.unit.pipeline.test_stability import hashes, reasons
 
@@ -109,7 +109,7 @@ def test_a_part_that_failed_is_told_to_those_that_wait(w: Path) -> None:
     folder = w / ".aside" / presence.PARTS
     while not (folder / "2-of-2.json").exists():
         time.sleep(0.05)
-    with pytest.raises(StageError), Presence(folder, Part(1, 2), print):
+    with pytest.raises(StageError), Presence(BoardInFolder(folder), Part(1, 2), print):
         time.sleep(3)  # so that the other has seen it, and waits
         raise StageError("the disk", "is full", "")
     said = other.communicate(timeout=600)[1]
@@ -118,7 +118,7 @@ def test_a_part_that_failed_is_told_to_those_that_wait(w: Path) -> None:
 
 def test_a_part_tells_others_no_cell_that_a_library_quotes(tmp_path: Path) -> None:
     """Of an error that is not ours it tells the kind: what others print, and what lies there, holds no more."""
-    with pytest.raises(ValueError), Presence(tmp_path, Part(1, 2), print):
+    with pytest.raises(ValueError), Presence(BoardInFolder(tmp_path), Part(1, 2), print):
         raise ValueError("could not convert 'canary'")
     told = (tmp_path / "1-of-2.json").read_text(encoding="utf-8")
     assert "ValueError" in told and "canary" not in told
@@ -176,11 +176,11 @@ def test_a_silent_part_of_another_machine_is_taken_for_gone(tmp_path: Path, monk
     monkeypatch.setattr(presence, "BEAT_SECONDS", 0.05)
     monkeypatch.setattr(presence.socket, "gethostname", lambda: "a")
     said: list[str] = []
-    with Presence(tmp_path, Part(1, 2), print) as first:
+    with Presence(BoardInFolder(tmp_path), Part(1, 2), print) as first:
         monkeypatch.setattr(presence.socket, "gethostname", lambda: "b")
         began = time.monotonic()
         monkeypatch.setattr(first, "_write", lambda: time.sleep(2))  # it hangs, and does not write for two seconds
-        with Presence(tmp_path, Part(1, 2), said.append) as second:
+        with Presence(BoardInFolder(tmp_path), Part(1, 2), said.append) as second:
             assert time.monotonic() - began >= 1 and len(said) == 1 and "waits for it to end" in said[0]
             first._thread.join(10)
             second.hold()

@@ -109,7 +109,7 @@ def test_parts_that_make_other_things_do_not_wait_for_one_another_for_ever(
     monkeypatch.setattr(presence, "BEAT_SECONDS", 0.1)
     tawt.ingest(hospital.raw, "demo", w := tmp_path / "w", settings=("shards=3",), prepare=True, **QUICK)
     with (
-        presence.Presence(w / ".aside" / presence.PARTS, presence.Part(2, 2), print, other),
+        presence.Presence(presence.BoardInFolder(w / ".aside" / presence.PARTS), presence.Part(2, 2), print, other),
         pytest.raises(StageError) as told,
     ):
         tawt.run("staging", w, part="1/2", wait="10m", **QUICK)

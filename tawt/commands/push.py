@@ -1,0 +1,116 @@
+"""`tawt push` and `tawt pull`: a whole workspace to an object store, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tawt.builtin.all import graph_of
+from tawt.commands.in_store import hold_free, joined
+from tawt.contracts.workspace import PIPELINE
+from tawt.errors import ConfigError, FileError
+from tawt.files import write_sealed
+from tawt.pipeline.holding import hold
+from tawt.pipeline.keys import Now
+from tawt.pipeline.manifest import Manifest, make_again, manifest_at, read_manifest
+from tawt.pipeline.records_there import Where, hold_own, send_prepared
+from tawt.pipeline.stored import Stored
+from tawt.pipeline.workspace import LEDGER, STORED, open_workspace
+from tawt.seals import sha256_file
+from tawt.shell import command
+from tawt.stores import Store
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What went to a store, or came from it."""
+
+    stages: tuple[Manifest, ...]
+    """All that are finished."""
+    n_moved: int
+    """Of these, the ones that were not there."""
+
+
+def push(url: str, workspace: str | Path, *, report: Report = lambda event: None) -> Moved:
+    """Put a workspace into an object store: what is there of it already is not sent again.
+
+    Args:
+        url: Of a folder there, empty or with this workspace, as `s3://BUCKET/FOLDER`: of a kind that fsspec opens.
+        workspace: Which. Runs, embeddings and what is evaluated stay here.
+        report: Hears, stage by stage, how many of all are there.
+
+    Raises:
+        ConfigError: The URL is none, or another workspace lies there.
+        FileError: A file is not as it was written, or the store cannot be reached.
+    """
+    root, store = Path(workspace).expanduser(), Store(url)
+    open_workspace(root)
+    with hold(root):
+        opened, stored = open_workspace(root), Stored(root, store, lambda text: report({"event": "note", "text": text}))
+        if (root / STORED).is_file():
+            hold_own(root, store.url)
+        elif store.read(PIPELINE) is not None:
+            raise ConfigError(
+                store.url, "holds a workspace already, expected an empty folder or the place of this one",
+                f"give another; `{command('pull', store.url, workspace='FOLDER')}` brings the one that is there",
+            )  # fmt: skip
+        hold_free(stored, None)
+        found = [manifest_at(path) for path in sorted((root / "manifests").glob("*.json"))]
+        here = [one for one in found if one is not None and read_manifest(opened, one.stage) is not None]
+        there = {one.stage: one for one in stored.finished()}
+        to_send = [one for one in here if one.stage not in there or there[one.stage].hashes != one.hashes]
+        for one in to_send:
+            _hold(root, one)
+        write_sealed(root / STORED, Where(url=store.url).model_dump())
+        graph = graph_of(opened)
+        send_prepared(store, opened, graph, Now(opened))
+        _tell(report, 0, len(to_send))
+        for n, one in enumerate(to_send, 1):
+            stored.made(one, anew=True)
+            _tell(report, n, len(to_send))
+    return Moved(tuple(here), len(to_send))
+
+
+def pull(
+    url: str, workspace: str | Path, *, raw: str | Path | None = None, report: Report = lambda event: None
+) -> Moved:  # fmt: skip
+    """Bring a whole workspace from an object store: every file is held to its hash, what is here already stays.
+
+    Args:
+        url: Of a workspace there.
+        workspace: The folder, new or of the same workspace.
+        raw: Where its raw tables are on this machine, for commands that read them.
+        report: Hears, stage by stage, how many of all are here.
+
+    Raises:
+        ConfigError: There is none there, or the folder holds another workspace.
+        FileError: A file there is not as it was written, or the store cannot be reached.
+    """
+    root = Path(workspace).expanduser()
+    with joined(root, url, Path(raw).expanduser() if raw is not None else None, report) as stored:
+        assert stored is not None
+        opened, there = open_workspace(root), stored.finished()
+        here = {one.stage: read_manifest(opened, one.stage) for one in there}
+        to_bring = [one for one in there if (known := here[one.stage]) is None or known.hashes != one.hashes]
+        _tell(report, 0, len(to_bring))
+        for n, one in enumerate(to_bring, 1):
+            stored.bring([one.stage], {one.stage: one})
+            _tell(report, n, len(to_bring))
+        stored.store.get(LEDGER, root / LEDGER)
+    return Moved(tuple(there), len(to_bring))
+
+
+def _tell(report: Report, n_done: int, n: int) -> None:
+    if n:
+        report({"event": "part", "n_done": n_done, "n_rows": n})
+
+
+def _hold(root: Path, manifest: Manifest) -> None:
+    for name, sha256 in manifest.hashes.items():
+        if sha256_file(root / name) != sha256:
+            what = "is not as it was written, expected what its stage wrote"
+            raise FileError(str(root / name), what, make_again(root, manifest.stage))

@@ -1,0 +1,210 @@
+"""The records of a workspace in a store: what a machine needs to join those that make it, and nothing of this one's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tawt.config.base import Section
+from tawt.contracts.basis import BASE, BASE_TABLE
+from tawt.contracts.opted_out import OPTED_OUT
+from tawt.contracts.workspace import HOSPITAL, PIPELINE, is_workspace
+from tawt.errors import ConfigError, FileError, StaleError
+from tawt.files import ASIDE, digest, keep_private, sealed, stamp, whole, write_sealed
+from tawt.pipeline.fingerprint import components_of
+from tawt.pipeline.keys import CONTENT_FILES, SAMPLED, Now
+from tawt.pipeline.keys import OPTED_OUT as WHO
+from tawt.pipeline.plan import Plan
+from tawt.pipeline.records import Local
+from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, STORED, Workspace, open_workspace
+from tawt.places import real, remove
+from tawt.project import Project
+from tawt.raw.seen import RawSeen, TableSeen
+from tawt.readers import read_record
+from tawt.seals import holds, sha256_file
+from tawt.shell import command
+from tawt.sources.graph import Graph
+from tawt.sources.stage import Stage
+from tawt.stores import Store, each
+
+PREPARED = "prepared.json"
+"""Record of a store alone: what is to be made, and of what."""
+_RECORDS = (PIPELINE, INGEST, HOSPITAL, BASE, BASE_TABLE, OPTED_OUT)
+_KEY = "TAWT_OPT_OUT_KEY"
+"""Variable that holds the key of `local.json` by which marks of who opted out are known."""
+_FOUND_OUT = (SAMPLED, CONTENT_FILES, WHO)
+"""Keys that are known when stages have run."""
+_SIZE = 1
+"""Place of a file's size in its stamp."""
+
+
+class Prepared(Section):
+    """What an ingest into a store found, for others who go on."""
+
+    pipeline: str | None = None
+    """The name that the pipeline was asked for by; None = a file."""
+    files: dict[str, RawSeen] = {}
+    """Raw files, as in `Local`."""
+    tables: dict[str, TableSeen] = {}
+    """Raw tables, as in `Local`."""
+    made_by: dict[str, str] = {}
+    """Stage -> hash of all that it hangs on but what it reads."""
+
+
+class Where(Section):
+    """Which store a workspace is made in."""
+
+    url: str
+
+
+def send_prepared(store: Store, workspace: Workspace, graph: Graph, now: Now) -> None:
+    """Write down what is to be made, with all records of a workspace.
+
+    Args:
+        store: Where.
+        workspace: As it is written down.
+        graph: Its stages.
+        now: What it has behind keys.
+    """
+    local = workspace.local
+    named = local.pipeline if local.pipeline is not None and "." not in local.pipeline else None
+    source = workspace.pipeline.source
+    made_by = {name: _made_by(stage, source, now) for name, stage in graph.stages.items()}
+    prepared = Prepared(pipeline=named, files=local.files, tables=local.tables, made_by=made_by)
+    send_records(store, workspace.root)
+    store.write(PREPARED, sealed(prepared.model_dump(mode="json")).encode())
+
+
+def send_records(store: Store, root: Path) -> None:
+    """Leave the records of a workspace as they are here, but for those of this machine."""
+
+    def one(name: str) -> None:
+        path, there = root / name, store.read(name)
+        content = path.read_bytes() if path.is_file() else None
+        if content is None and there is not None:
+            store.remove([name])
+        elif content is not None and content != there:
+            store.write(name, content)
+
+    each((*_RECORDS, LEDGER), one)
+
+
+def bring_records(store: Store, root: Path, raw_root: Path | None) -> bool:
+    """Bring the records of a workspace to the folder of this machine, which holds it; return whether it is one.
+
+    Args:
+        store: Where it is.
+        root: The folder.
+        raw_root: Where the raw tables are on this machine; None = as it is remembered.
+
+    Raises:
+        ConfigError: The folder is a workspace of its own, or of another store.
+        FileError: A record there is not as it was written.
+    """
+    hold_own(root, store.url)
+    found = {name: content for name in (*_RECORDS, PREPARED) if (content := store.read(name)) is not None}
+    if PIPELINE not in found:
+        write_sealed(root / STORED, Where(url=store.url).model_dump())
+        return False
+    (root / ASIDE).mkdir(exist_ok=True)
+    for name, content in sorted(found.items(), key=lambda one: one[0] != PIPELINE):  # which tells what the folder is
+        with whole(root / name if name != PREPARED else root / ASIDE / name, private=name == OPTED_OUT) as aside:
+            aside.write_bytes(content)
+            if name != BASE_TABLE and not holds(aside):  # which its record knows
+                again = command("ingest", "RAW_DIR", pipeline="NAME", workspace=root, store=store.url)
+                what = "is not as it was written, expected what tawt wrote"
+                raise FileError(store.place(name), what, f"write it anew: `{again}`")
+    for name in {*_RECORDS} - {*found}:
+        remove(root / name)
+    write_sealed(root / STORED, Where(url=store.url).model_dump())
+    prepared = read_record(root / ASIDE / PREPARED, Prepared, absent=Prepared(), sealed=True)
+    remove(root / ASIDE / PREPARED)
+    _write_local(root, prepared, raw_root)
+    return True
+
+
+def hold_own(root: Path, url: str) -> None:
+    """Refuse a folder that is no copy of the workspace in a store: what is in it would be replaced.
+
+    Raises:
+        ConfigError: It is a workspace of its own, or of another store.
+    """
+    if (root / STORED).is_file():
+        if read_record(root / STORED, Where, sealed=True).url == url:
+            return
+        what = "holds a workspace of another store"
+    elif is_workspace(root):
+        what = "holds a workspace that is in no store"
+    else:
+        return
+    raise ConfigError(
+        str(root), f"{what}, expected a folder of this machine for the one of {url}",
+        f"give a new folder with -w; `{command('push', url, workspace=root)}` puts the one that is here there",
+    )  # fmt: skip
+
+
+def _write_local(root: Path, prepared: Prepared, raw_root: Path | None) -> None:
+    """Write down where the raw tables and the project are on this machine; raw files are as they were if they hold the
+    same."""
+    before = Local()
+    if (root / LOCAL).is_file():
+        before = read_record(root / LOCAL, Local, f"remove {root / LOCAL}")
+    place = str(real(raw_root)) if raw_root is not None else before.raw_root
+    here = Project.here()
+    project = here if here.has(open_workspace(root).pipeline.source) else Project()
+    known = before.files if before.raw_root == place else {}
+    files = dict(each(prepared.files.items(), lambda one: (one[0], _as_here(place, *one, known))))
+    local = Local(
+        raw_root=place, project=str(project.root) if project.root is not None else None, pipeline=prepared.pipeline,
+        subject_key=before.subject_key, opt_out_key=os.environ.get(_KEY) or before.opt_out_key, files=files,
+        tables=prepared.tables,
+    )  # fmt: skip
+    with whole(root / LOCAL) as aside:
+        keep_private(aside, root / LOCAL)
+        aside.write_text(sealed(local.model_dump(mode="json")), encoding="utf-8")
+
+
+def _as_here(place: str | None, name: str, seen: RawSeen, known: dict[str, RawSeen]) -> RawSeen:
+    """Return what was seen of a raw file with the stamp that it has on this machine, where it holds the same here."""
+    path = Path(place or "") / name
+    now = stamp(path) if place is not None else ()
+    if not now or now[_SIZE] != seen.stamp[_SIZE]:
+        return seen
+    before = known.get(name)
+    same = before is not None and (before.stamp, before.sha256) == (now, seen.sha256)
+    return seen.model_copy(update={"stamp": now}) if same or sha256_file(path) == seen.sha256 else seen
+
+
+def hold_prepared(store: Store, plan: Plan) -> None:
+    """Hold the stages of a plan to what was prepared: who has other files or versions would make others.
+
+    Raises:
+        StaleError: One would be made otherwise here.
+    """
+    content = store.read(PREPARED)
+    aside = plan.root / ASIDE / PREPARED
+    if content is None:
+        return
+    aside.parent.mkdir(exist_ok=True)
+    aside.write_bytes(content)
+    prepared = read_record(aside, Prepared, sealed=True)
+    aside.unlink()
+    source = plan.settings.pipeline.source
+    for step in plan.steps:
+        expected = prepared.made_by.get(step.stage.name)
+        if expected is not None and expected != _made_by(step.stage, source, plan.now):
+            raise StaleError(
+                step.stage.name, "is of other files or versions here than were prepared, expected the same on all "
+                "machines", "install the same tawt, duckdb, pyarrow and polars on all, with the same project; or "
+                f"prepare it anew from here: `{_prepare_again(store, plan)}`",
+            )  # fmt: skip
+
+
+def _prepare_again(store: Store, plan: Plan) -> str:
+    raw = plan.settings.raw_root or "RAW_DIR"
+    return command("ingest", raw, pipeline=plan.root / PIPELINE, workspace=plan.root, store=store.url, prepare=True)
+
+
+def _made_by(stage: Stage, source: str, now: Now) -> str:
+    components = components_of(stage, source, now, {})
+    return digest([{k: v for k, v in components.keys.items() if k not in _FOUND_OUT}, components.versions])

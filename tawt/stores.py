@@ -1,0 +1,138 @@
+"""A folder in an object store, of any kind that fsspec opens: whole objects come and go, and errors tell no key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tawt.errors import ConfigError, FileError, TawtError
+from tawt.room import room_error
+
+AT_ONCE = 8
+"""Objects that come or go at once."""
+_FILES = ("file", "local")
+One = TypeVar("One")
+Given = TypeVar("Given")
+
+
+class Store:
+    """A folder in an object store. Who may read it is what its bucket says: nothing is made public here.
+
+    Args:
+        url: As `s3://BUCKET/FOLDER`.
+        kind: Of the errors that tell what is wrong with what is in it.
+
+    Raises:
+        ConfigError: The URL is none, names a user, or is of a kind that nothing here opens.
+    """
+
+    def __init__(self, url: str, kind: type[TawtError] = FileError) -> None:
+        self.url, self._kind = url.rstrip("/"), kind
+        scheme, found, rest = url.partition("://")
+        if not re.fullmatch("[a-z0-9]+", scheme) or not found or not rest.strip("/"):
+            raise ConfigError(url, "is no URL of a workspace, expected one", "as s3://BUCKET/FOLDER")
+        if "@" in rest.split("/")[0] or "?" in rest:
+            raise ConfigError(
+                scheme, "names a user in its URL, which would be kept, expected none",
+                "give keys as the store's own tools read them, as in AWS_ACCESS_KEY_ID",
+            )  # fmt: skip
+        import fsspec
+
+        # what a store holds is asked of it each time: others change it
+        options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+        options |= {"auto_mkdir": True} if scheme in _FILES else {}
+        with self._told(self.url):
+            try:
+                self._system, self._root = fsspec.core.url_to_fs(self.url, **options)
+            except (ImportError, ValueError) as error:
+                known = isinstance(error, ImportError)
+                hint = (
+                    'pip install "tawt[s3]"' if scheme in ("s3", "s3a") else "install what fsspec opens such URLs with"
+                )
+                absent = "cannot be opened, for what does is not installed"
+                what = absent if known else "is of no kind that is known"
+                raise ConfigError(url, f"{what}, expected one of fsspec's", hint) from None
+
+    def place(self, name: str) -> str:
+        """Return the URL of an object, by its name in the folder."""
+        return f"{self.url}/{name}"
+
+    def read(self, name: str) -> bytes | None:
+        """Return a small object; None where there is none."""
+        with self._told(self.place(name)):
+            try:
+                return bytes(self._system.cat_file(f"{self._root}/{name}"))
+            except FileNotFoundError:
+                return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small object, in the place of what is there."""
+        with self._told(self.place(name)):
+            self._system.pipe_file(f"{self._root}/{name}", content)
+
+    def get(self, name: str, path: Path) -> bool:
+        """Write an object to a file; return whether there is one."""
+        with self._told(self.place(name), path):
+            try:
+                self._system.get_file(f"{self._root}/{name}", str(path))
+            except FileNotFoundError:
+                return False
+        return True
+
+    def put(self, path: Path, name: str) -> None:
+        """Write a file to an object, in the place of what is there."""
+        with self._told(self.place(name)):
+            self._system.put_file(str(path), f"{self._root}/{name}")
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of all objects below a folder of it."""
+        place = f"{self._root}/{folder}"
+        with self._told(self.place(folder)):
+            try:
+                found = self._system.find(place)
+            except FileNotFoundError:
+                return []
+        return sorted(name[len(self._root) + 1 :] for name in found if name.startswith(f"{place}/"))
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove objects, whether they are there or not."""
+        each(names, self._remove)
+
+    def _remove(self, name: str) -> None:
+        with self._told(self.place(name)):
+            try:
+                self._system.rm_file(f"{self._root}/{name}")
+            except FileNotFoundError:
+                return
+
+    @contextmanager
+    def _told(self, place: str, path: Path | None = None) -> Iterator[None]:
+        """Tell of a store that does not answer as it should: its errors are of many kinds, and can name keys."""
+        try:
+            yield
+        except TawtError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and (full := room_error(error, path or "the workspace")) is not None:
+                raise full from None
+            raise self._kind(
+                place, f"cannot be reached ({type(error).__name__}), expected a store that takes and hands over",
+                "look at its address, at your keys for it and at what they allow; then run this again",
+            ) from None  # fmt: skip
+
+
+def each(names: Iterable[Given], act: Callable[[Given], One]) -> list[One]:
+    """Do something with each of several objects, several at once; an error leaves those that have not begun."""
+    todo: Sequence[Given] = list(names)
+    if len(todo) < 2:
+        return [act(one) for one in todo]
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        try:
+            return [job.result() for job in [pool.submit(act, one) for one in todo]]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

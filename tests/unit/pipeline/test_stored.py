@@ -1,0 +1,214 @@
+"""A workspace in a store, made by processes that share nothing else: the bytes of one, and what is damaged there is found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tawt
+from tawt.dataset.reader import open_dataset
+from tawt.errors import ConfigError, FileError, StageError, StaleError
+from tawt.pipeline import records_there
+from tawt.pipeline.each_shard import HANDED_IN
+from tawt.pipeline.manifest import Components
+from tawt.pipeline.workspace import STORED
+from tawt.stores import Store
+from tests.unit.conftest import Hospital
+from tests.unit.pipeline.test_parts import ROOT, ended
+from tests.unit.pipeline.test_stability import hashes, reasons
+
+QUICK = {"threads": 1, "memory_limit": "500MB"}
+RUN = (
+    "tawt.run('+dataset', {w!r}, store={url!r}, raw={raw!r}, part={part!r}, wait='2m', threads=1, memory_limit='500MB')"
+)
+
+
+@pytest.fixture(scope="module")
+def prepared(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of the hospital in which nothing is made yet."""
+    place = tmp_path_factory.mktemp("stored")
+    url = f"file://{place / 'store'}"
+    tawt.ingest(hospital.raw, "demo", place / "w", settings=("shards=3",), prepare=True, store=url, **QUICK)
+    return place / "store"
+
+
+@pytest.fixture
+def store(prepared: Path, tmp_path: Path) -> Path:
+    """A copy of it of a test's own."""
+    return Path(shutil.copytree(prepared, tmp_path / "store"))
+
+
+@pytest.fixture
+def made(hospital: Hospital, tmp_path: Path) -> Path:
+    """A store that holds all of the hospital's workspace, pushed from `own`."""
+    shutil.copytree(hospital.workspace, tmp_path / "own")
+    moved = tawt.push(f"file://{tmp_path / 'made'}", tmp_path / "own")
+    assert moved.n_moved == len(moved.stages) > 15
+    return tmp_path / "made"
+
+
+def start(w: Path, store: Path, raw: Path, part: str, kill_at: int = 0) -> subprocess.Popen[str]:
+    """Start a part in a process and a folder of its own, which ends at once where it would do its n-th act on files."""
+    call = RUN.format(w=str(w), url=f"file://{store}", raw=str(raw), part=part)
+    text = f"import tawt; from tests.unit.pipeline.killed import counted; tawt.run; counted({kill_at}); {call}"
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-c", text], cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
+
+
+def files(folder: Path) -> list[str]:
+    """What lies below a folder."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def flip(path: Path) -> None:
+    """Turn one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_parts_that_share_a_store_alone_give_the_bytes_of_one_process(
+    hospital: Hospital, store: Path, tmp_path: Path
+) -> None:
+    """One is killed in the middle and run again on another machine, twice at once; what is left there is the whole."""
+    assert ended(start(tmp_path / "a", store, hospital.raw, "1/2", kill_at=150)) == [9]
+    again = [
+        start(tmp_path / name, store, hospital.raw, part) for name, part in (("b", "1/2"), ("c", "1/2"), ("d", "2/2"))
+    ]
+    assert ended(*again) == [0, 0, 0]
+    assert hashes(store) == hashes(hospital.workspace)
+    assert not [name for name in files(store) if name.startswith(".aside")], "no sign of life, no share"
+    late = tmp_path / "late"
+    assert reasons(tawt.run("+dataset", late, store=f"file://{store}", raw=hospital.raw, **QUICK)) == {}
+    assert not (late / "events").exists(), "what is made needs not be brought"
+    tawt.fetch(f"file://{store}", tmp_path / "t", everything=True)
+    assert open_dataset(tmp_path / "t").split("train").n_subjects > 20
+
+
+def test_a_workspace_goes_to_a_store_and_comes_back(hospital: Hospital, made: Path, tmp_path: Path) -> None:
+    """Every file and record is as it was; what is there is not moved twice, and only this workspace moves."""
+    url = f"file://{made}"
+    pulled = tawt.pull(url, tmp_path / "w", raw=hospital.raw)
+    assert pulled.n_moved == len(pulled.stages) and hashes(tmp_path / "w") == hashes(hospital.workspace)
+    assert [finding for finding in tawt.check(tmp_path / "w") if not finding.ok] == []
+    assert tawt.push(url, tmp_path / "w").n_moved == tawt.pull(url, tmp_path / "w").n_moved == 0
+    shutil.copytree(hospital.workspace, tmp_path / "other")
+    with pytest.raises(ConfigError, match="holds a workspace already"):
+        tawt.push(url, tmp_path / "other")
+    with pytest.raises(ConfigError, match="holds a workspace that is in no store"):
+        tawt.run("dataset", tmp_path / "other", store=url)
+    with pytest.raises(ConfigError, match="holds a workspace of another store"):
+        tawt.run("dataset", tmp_path / "w", store=f"file://{tmp_path / 'elsewhere'}")
+    assert not (tmp_path / "other" / STORED).exists()
+
+
+def test_nothing_of_this_machine_goes_to_a_store(hospital: Hospital, made: Path) -> None:
+    """No place of raw tables or projects, no key, no lock and no run."""
+    assert not {"local.json", ".lock", STORED, "undone.json"} & {*files(made)}
+    assert not [name for name in files(made) if str(hospital.raw).encode() in (made / name).read_bytes()]
+
+
+@pytest.mark.parametrize("how", ["flipped", "truncated", "gone"])
+def test_an_object_that_is_not_as_it_was_written_is_found(made: Path, tmp_path: Path, how: str) -> None:
+    """By whoever needs it, with its URL; the stage that wrote it, made again, mends it."""
+    part = next((made / "events" / "data" / "train").glob("*.parquet"))
+    if how == "flipped":
+        flip(part)
+    elif how == "truncated":
+        part.write_bytes(part.read_bytes()[:-9])
+    else:
+        part.unlink()
+    with pytest.raises(FileError, match="is not there" if how == "gone" else "is not as it was written") as told:
+        tawt.run("vocabulary", tmp_path / "w", store=f"file://{made}", force=True, **QUICK)
+    assert told.value.where == f"file://{part}" and f"tawt run events -w {tmp_path / 'w'}" in told.value.hint
+    assert not (tmp_path / "w" / "events").exists()
+
+
+def test_records_and_manifests_that_are_damaged_are_not_taken(hospital: Hospital, made: Path, tmp_path: Path) -> None:
+    """A record ends the command; a stage whose manifest is no more is made again, and the same bytes come out."""
+    url, said = f"file://{made}", []
+    flip(made / "manifests" / "vocabulary.json")
+    done = tawt.run("vocabulary", tmp_path / "w", store=url, raw=hospital.raw, report=said.append, **QUICK)
+    assert done.n_run == 1 and hashes(made) == hashes(hospital.workspace)
+    assert [one for one in said if "vocabulary is made again" in one.get("text", "")]
+    flip(made / "ingest.json")
+    with pytest.raises(FileError, match="is not as it was written") as told:
+        tawt.pull(url, tmp_path / "x")
+    assert told.value.where == f"{url}/ingest.json"
+
+
+def test_shards_that_are_damaged_in_the_store_are_made_again(hospital: Hospital, made: Path, tmp_path: Path) -> None:
+    """What a part handed in and left is taken by one process, but for the shard in which a bit has turned."""
+    url, said = f"file://{made}", []
+    (made / "manifests" / "triplets.json").unlink()
+    with pytest.raises(StageError, match="waits for part 2/2"):
+        tawt.run("triplets", tmp_path / "a", store=url, raw=hospital.raw, part="1/2", wait="0", **QUICK)
+    handed = [path for path in made.rglob("*.parquet") if HANDED_IN in str(path)]
+    assert handed, "its own shards"
+    flip(handed[0])
+    tawt.run("triplets", tmp_path / "b", store=url, raw=hospital.raw, report=said.append, **QUICK)
+    assert len([one for one in said if "it is made again" in one.get("text", "")]) == 1
+    assert hashes(made) == hashes(hospital.workspace) and not [
+        name for name in files(made) if name.startswith(".aside")
+    ]
+
+
+def test_a_store_that_goes_away_is_told_and_nothing_is_made_twice(
+    hospital: Hospital, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was made and could not be sent is sent the next time."""
+    url, put = f"file://{made}", Store.put
+    (made / "manifests" / "triplets.json").unlink()
+
+    def away(*given: Any) -> None:
+        raise OSError("secret key 123")
+
+    with monkeypatch.context() as patched, pytest.raises(FileError, match="cannot be reached") as told:
+        patched.setattr("fsspec.implementations.local.LocalFileSystem.put_file", away)
+        tawt.run("triplets", tmp_path / "w", store=url, raw=hospital.raw, **QUICK)
+    assert "secret" not in str(told.value) + told.value.hint and not (made / "manifests" / "triplets.json").exists()
+    sent = []
+    monkeypatch.setattr(Store, "put", lambda self, path, name: sent.append(name) or put(self, path, name))
+    assert tawt.run("triplets", tmp_path / "w", store=url, raw=hospital.raw, **QUICK).n_run == 0
+    assert len([name for name in sent if name.startswith("triplets/")]) >= 3 and hashes(made) == hashes(
+        hospital.workspace
+    )
+
+
+def test_all_machines_make_the_same(
+    hospital: Hospital, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with other raw tables is told so, and one with other versions or SQL; nothing is made by either."""
+    url, raw = f"file://{store}", Path(shutil.copytree(hospital.raw, tmp_path / "raw"))
+    tawt.run("staging.patients", tmp_path / "w", store=url, raw=raw, **QUICK)  # copies are as good
+    flipped = raw / "hosp" / "patients.csv.gz"
+    shutil.copy(hospital.raw / "hosp" / "admissions.csv.gz", flipped)
+    with pytest.raises(tawt.TawtError):
+        tawt.run("+dataset", tmp_path / "w", store=url, part="1/2", **QUICK)
+    monkeypatch.setattr(records_there, "components_of", lambda *given: Components(versions={"tawt": "9"}))
+    with pytest.raises(StaleError, match="is of other files or versions here than were prepared"):
+        tawt.run("+dataset", tmp_path / "x", store=url, raw=hospital.raw, part="1/2", **QUICK)
+    assert [path.name for path in (store / "manifests").iterdir()] == ["staging.patients.json"]
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({"store": "file:///x", "dry_run": True}, "a dry run writes nothing"),
+        ({"store": "file:///x", "executor": "ray"}, "expected no --store"),
+        ({"raw": "raw"}, "expected --store too"),
+        ({"store": "s3://me:secret@bucket/x"}, "names a user in its URL"),
+        ({"store": "work"}, "is no URL of a workspace"),
+    ],
+)
+def test_options_of_a_store_that_do_not_go_together_are_told(tmp_path: Path, given: dict[str, Any], what: str) -> None:
+    """Nothing is begun, and no password is repeated."""
+    with pytest.raises(ConfigError, match=what) as told:
+        tawt.run("dataset", tmp_path / "w", **given)
+    assert "secret" not in str(told.value) and not (tmp_path / "w").exists()
