@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Protocol
 
 from tawt.files import ASIDE, digest
+from tawt.pipeline.board import Board, BoardInFolder
 from tawt.pipeline.each_shard import HANDED_IN
 from tawt.pipeline.manifest import Manifest, read_manifest, reason_to_run
 from tawt.pipeline.plan import Plan, Step
-from tawt.pipeline.presence import PARTS, Board, BoardInFolder, Part
+from tawt.pipeline.presence import PARTS, Part
 from tawt.pipeline.workspace import Workspace
 from tawt.places import remove
 from tawt.sources.graph import Graph

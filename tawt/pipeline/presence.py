@@ -16,80 +16,14 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from tawt.errors import ConfigError, StageError, TawtError, printable
-from tawt.places import make_new
+from tawt.pipeline.board import Board
 
 PARTS = "parts"
 """Folder aside where the parts of a run tell of themselves."""
-BEAT_SECONDS = 1.0
-STILL_SECONDS = 90.0
-"""Behind so long a silence a part of another machine is held to be gone: what a shared file system remembers of a file
-may be a minute old."""
-
-
-class Board(Protocol):
-    """Where the parts of a run tell of themselves, and read of one another."""
-
-    @property
-    def beat_seconds(self) -> float:
-        """How often each tells that it is at work."""
-
-    @property
-    def still_seconds(self) -> float:
-        """Behind so long a silence a part of another machine is held to be gone."""
-
-    def read(self, name: str) -> bytes:
-        """Return what stands under a name; nothing where there is none."""
-
-    def write(self, name: str, said: bytes, first: bool) -> None:
-        """Write what stands under a name; `first`: as one that begins."""
-
-    def remove(self, name: str) -> None:
-        """Take off what stands under a name, if there is any."""
-
-
-class BoardInFolder:
-    """A folder that all see.
-
-    Args:
-        folder: Which.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    @property
-    def beat_seconds(self) -> float:
-        return BEAT_SECONDS
-
-    @property
-    def still_seconds(self) -> float:
-        return STILL_SECONDS
-
-    def read(self, name: str) -> bytes:
-        try:
-            return (self._folder / name).read_bytes()
-        except OSError:
-            return b""
-
-    def write(self, name: str, said: bytes, first: bool) -> None:
-        """Write in place: who opens a file of a shared file system anew reads what was written before."""
-        path = self._folder / name
-        if first:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):  # another one that begins just now
-                make_new(path)
-        with path.open("wb") as file:
-            file.write(said)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def remove(self, name: str) -> None:
-        (self._folder / name).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -153,12 +87,8 @@ class Presence:
         return str(self._told["token"])
 
     def __enter__(self) -> Presence:
-        while True:
-            self._wait_for_others()
-            self._write(first=True)
-            time.sleep(self._board.beat_seconds / 10)
-            if self._read().get("token") == self.token:
-                break
+        while not self._board.take(self._part.sign, self._said(), self._wait_for_others()):
+            time.sleep(self._board.beat_seconds / 2)
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
         return self
@@ -190,11 +120,16 @@ class Presence:
                 "let that one go on",
             )  # fmt: skip
 
-    def _wait_for_others(self) -> None:
+    def _wait_for_others(self) -> bytes:
+        """Return what stands there when no other process is this part any more."""
         signs, said = Signs(self._board, self._part.n), False
-        while (other := self._read()) and "failed" not in other and _may_live(other):
+        while True:
+            text = self._board.read(self._part.sign)
+            other = said_in(text)
+            if not other or "failed" in other or not _may_live(other):
+                return text
             if signs.silent(self._part.i) > self._board.still_seconds:
-                return
+                return text
             if not said:
                 place = f"process {other.get('pid')} of {other.get('host')}"
                 self._say(f"part {self._part} is at work already, or was stopped there ({place}): waits for it to end")
@@ -212,9 +147,12 @@ class Presence:
     def _read(self) -> dict[str, Any]:
         return said_in(self._board.read(self._part.sign))
 
-    def _write(self, first: bool = False) -> None:
+    def _write(self) -> None:
+        self._board.write(self._part.sign, self._said())
+
+    def _said(self) -> bytes:
         self._beats += 1
-        self._board.write(self._part.sign, json.dumps({**self._told, "beat": self._beats}).encode(), first)
+        return json.dumps({**self._told, "beat": self._beats}).encode()
 
 
 class Signs:

@@ -8,6 +8,7 @@ no use, nothing is locked, and what two do at once is the same.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -15,12 +16,13 @@ from pathlib import Path
 
 from tawt.errors import FileError
 from tawt.files import ASIDE, keep_private
+from tawt.pipeline.board import Board
 from tawt.pipeline.commit import commit
 from tawt.pipeline.common import SHARES, handed_in, mark_share
 from tawt.pipeline.each_shard import DONE, HANDED_IN, KEPT, read_handed_in
 from tawt.pipeline.manifest import Manifest, manifest_at, read_manifest, reason_to_run
 from tawt.pipeline.plan import Plan, Step
-from tawt.pipeline.presence import PARTS, Board, Part
+from tawt.pipeline.presence import PARTS, Part
 from tawt.pipeline.records_there import hold_prepared, send_records
 from tawt.pipeline.workspace import Workspace, beside, folder_of, manifest_path, open_workspace
 from tawt.places import remove
@@ -52,7 +54,13 @@ class BoardInStore:
     def read(self, name: str) -> bytes:
         return self._store.read(f"{ASIDE}/{PARTS}/{name}") or b""
 
-    def write(self, name: str, said: bytes, first: bool) -> None:
+    def take(self, name: str, said: bytes, before: bytes) -> bool:
+        """Write, and see whether another has written since: stores agree on nothing better."""
+        self.write(name, said)
+        time.sleep(self.beat_seconds / 10)
+        return self.read(name) == said
+
+    def write(self, name: str, said: bytes) -> None:
         self._store.write(f"{ASIDE}/{PARTS}/{name}", said)
 
     def remove(self, name: str) -> None:

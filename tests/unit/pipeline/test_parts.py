@@ -13,9 +13,10 @@ import pytest
 
 import tawt
 from tawt.errors import ConfigError, StageError, StaleError
-from tawt.pipeline import presence
+from tawt.pipeline import board, presence
+from tawt.pipeline.board import BoardInFolder
 from tawt.pipeline.each_shard import HANDED_IN
-from tawt.pipeline.presence import BoardInFolder, Part, Presence
+from tawt.pipeline.presence import Part, Presence
 from tests.unit.conftest import Hospital
 from tests.unit.pipeline.test_stability import hashes, reasons
 
@@ -172,8 +173,8 @@ def test_a_part_is_of_the_raw_tables_that_were_prepared(hospital: Hospital, tmp_
 
 def test_a_silent_part_of_another_machine_is_taken_for_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its place is taken when it has been silent for long, and not before; when it wakes it is told so."""
-    monkeypatch.setattr(presence, "STILL_SECONDS", 1.0)
-    monkeypatch.setattr(presence, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(board, "STILL_SECONDS", 1.0)
+    monkeypatch.setattr(board, "BEAT_SECONDS", 0.05)
     monkeypatch.setattr(presence.socket, "gethostname", lambda: "a")
     said: list[str] = []
     with Presence(BoardInFolder(tmp_path), Part(1, 2), print) as first:

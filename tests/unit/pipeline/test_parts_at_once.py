@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 
 import tawt
 from tawt.errors import ConfigError, FileError, StageError
-from tawt.pipeline import presence, run
+from tawt.pipeline import board, presence, run
 from tawt.pipeline.holding import hold_together, still
 from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.workspace import Workspace
@@ -52,7 +54,7 @@ def test_a_part_that_slept_while_another_made_its_stage_takes_what_is_there(
     while Path(f"/proc/{slept.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
         assert slept.poll() is None, slept.communicate()[1]
         time.sleep(0.1)
-    monkeypatch.setattr(presence, "STILL_SECONDS", 0.5)
+    monkeypatch.setattr(board, "STILL_SECONDS", 0.5)
     tawt.run("staging.patients", w, part=second, wait="0", **QUICK)
     os.kill(slept.pid, signal.SIGCONT)
     said = slept.communicate(timeout=600)[1]
@@ -106,12 +108,35 @@ def test_parts_that_make_other_things_do_not_wait_for_one_another_for_ever(
 ) -> None:
     """As with another version on one of the machines, or another selection: each gives signs of life, and neither would make
     what the other waits for."""
-    monkeypatch.setattr(presence, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(board, "BEAT_SECONDS", 0.1)
     tawt.ingest(hospital.raw, "demo", w := tmp_path / "w", settings=("shards=3",), prepare=True, **QUICK)
     with (
-        presence.Presence(presence.BoardInFolder(w / ".aside" / presence.PARTS), presence.Part(2, 2), print, other),
+        presence.Presence(board.BoardInFolder(w / ".aside" / presence.PARTS), presence.Part(2, 2), print, other),
         pytest.raises(StageError) as told,
     ):
         tawt.run("staging", w, part="1/2", wait="10m", **QUICK)
     ((name, there),) = other.items()
     assert f"part 2/2, which makes something else ({name} {there}, and " in told.value.what
+
+
+@pytest.mark.parametrize("before", [b"", b"who was it before", b"another one"])
+def test_of_many_that_begin_at_once_as_the_same_part_one_does(tmp_path: Path, before: bytes) -> None:
+    """Each has seen that nobody keeps the sign up, and none knows of the others; where another has begun since, none does."""
+    shown = b"" if before == b"" else b"who was it before"
+    for turn in range(30):
+        folder, start = tmp_path / str(turn), threading.Barrier(8)
+        folder.mkdir()
+        if before:
+            (folder / "sign").write_bytes(before)
+
+        def take(i: int, place: Path = folder, begin: threading.Barrier = start) -> bool:
+            begin.wait()
+            return board.BoardInFolder(place).take("sign", b"%d" % i, shown)
+
+        with ThreadPoolExecutor(8) as pool:
+            taken = [*pool.map(take, range(8))]
+        assert [path.name for path in folder.iterdir()] == ["sign"]
+        if before == b"another one":
+            assert not any(taken) and (folder / "sign").read_bytes() == before
+        else:
+            assert sum(taken) == 1 and (folder / "sign").read_bytes() == b"%d" % taken.index(True)
