@@ -23,17 +23,17 @@ from typing import Any
 
 JOB = """
 import json, os, sys, time
-import tawt, tawt.pipeline.run
+import tawt, tawt.pipeline.work
 command, raw, out, limit, threads, pipeline, *settings = sys.argv[1:]
 def say(**told):  # in one piece, for shards are told by several threads
     sys.stdout.write(json.dumps({"at": time.time(), "cpu": sum(os.times()[:4]), **told}) + "\\n")
     sys.stdout.flush()
-held = tawt.pipeline.run.hold_room
+held = tawt.pipeline.work.hold_room
 def hold_room(*given, **more):
     room = held(*given, **more)
     say(event="room", n_bytes=room.n_bytes)
     return room
-tawt.pipeline.run.hold_room = hold_room
+tawt.pipeline.work.hold_room = hold_room
 def report(event):
     told = {key: event[key] for key in ("event", "stage", "left_s") if key in event}
     if event["event"] != "note":

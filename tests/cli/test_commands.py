@@ -225,6 +225,7 @@ LOOKS = "it prints, and writes nothing of its own accord"
 WITHOUT = {
     **dict.fromkeys(("check", "diff", "query", "ratings", "show", "sql", "stages"), LOOKS),
     "test": "it runs invented rows in a place of its own, which goes",
+    **dict.fromkeys(("pull", "push"), "what is there already does not move again, and the rest is told by its size"),
 }
 """Commands without `--dry-run`, each with the reason."""
 

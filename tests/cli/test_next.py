@@ -55,7 +55,7 @@ FOLLOWED = {
 
 ELSEWHERE = {
     "demo", "init", "test", "pretrain", "embed", "finetune", "evaluate", "audit", "carry", "extend", "compare", "sweep",
-    "risk", "generate", "assess", "review", "ratings", "export", "forget", "fetch",
+    "risk", "generate", "assess", "review", "ratings", "export", "forget", "fetch", "pull", "push",
 }  # fmt: skip
 """Commands that need a run, a project or a store of their own, or minutes: tests of theirs hold what follows them."""
 

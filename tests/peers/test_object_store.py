@@ -103,6 +103,6 @@ def test_parts_in_s3_make_the_workspace_of_one_process(place: Path, s3: dict[str
 
 
 def contents(place: Path) -> dict[str, bytes]:
-    """What files below a folder hold, or the file itself."""
-    paths = [path for path in (place, *place.rglob("*")) if path.is_file()]
+    """What files below a folder hold, or the file itself; not the card, which names packages, and theirs are others."""
+    paths = [path for path in (place, *place.rglob("*")) if path.is_file() and path.name != "README.md"]
     return {path.relative_to(place.parent).as_posix(): path.read_bytes() for path in paths}

@@ -21,6 +21,8 @@ POINTS = 28
 """Points of a curve: evenly from now to a year in log minutes, and one that stands for never."""
 _NEAR = 1 / 120
 """Hours from a whole one that are none of it: half a minute."""
+_MANY = 10.0
+"""What a sum over all data_types that came is divided by, not by how many there are: more may be added to a decoder."""
 NEVER = -(1 << 62)
 """us: no time; a record may begin before the moment that times count from."""
 
@@ -86,7 +88,7 @@ class Came(nn.Module):
 
     def forward(self, table: Tensor, age_hours: Tensor) -> Tensor:
         """Return `(m, d_model)`; arguments as in `Due`."""
-        ever = (age_hours >= 0).to(table.dtype) / len(table) ** 0.5
+        ever = (age_hours >= 0).to(table.dtype) / _MANY
         ago = ever * log_minutes(age_hours.clamp_min(0)).to(table.dtype)
         told: Tensor = self.of_came(torch.cat([(age_hours == 0).to(table.dtype) @ table, ever @ table, ago @ table], 1))
         return told

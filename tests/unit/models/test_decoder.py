@@ -323,7 +323,7 @@ def test_what_came_moves_a_state_by_what_it_is_and_how_long_ago():
                 hours = float(age[row, kind])
                 if hours >= 0:
                     told = math.log1p(60 * hours) / math.log1p(60 * 24 * 365)
-                    expected[row] += (now * (hours == 0) + (ever + ago * told) / 3) @ table[kind]
+                    expected[row] += (now * (hours == 0) + (ever + ago * told) / 10) @ table[kind]
         torch.testing.assert_close(came(table, age).detach(), expected)
     assert not came(table, age)[0].any() and (came(table, age)[1] != came(table, age)[2]).all()
 

@@ -11,7 +11,7 @@ import pytest
 
 import tawt
 from tawt.errors import RoomError
-from tawt.pipeline import foretold, run, time_left
+from tawt.pipeline import foretold, time_left, work
 from tawt.pipeline.foretold import ROOM, Forecast, Foretold, Room
 from tawt.pipeline.time_left import TimeLeft
 
@@ -23,7 +23,7 @@ def rooms(monkeypatch: pytest.MonkeyPatch) -> list[Room | None]:
     """What was foretold of each run."""
     found: list[Room | None] = []
     monkeypatch.setattr(
-        run, "hold_room", lambda *given, **more: found.append(foretold.hold_room(*given, **more)) or found[-1]
+        work, "hold_room", lambda *given, **more: found.append(foretold.hold_room(*given, **more)) or found[-1]
     )
     return found
 
