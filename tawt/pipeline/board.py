@@ -98,10 +98,14 @@ class BoardInFolder:
 
     @staticmethod
     def _fill(path: Path, said: bytes) -> None:
-        with path.open("wb") as file:
-            file.write(said)
-            file.flush()
-            os.fsync(file.fileno())
+        # never empty meanwhile, which would read as that nobody is there
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            os.write(handle, said)
+            os.ftruncate(handle, len(said))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
     def remove(self, name: str) -> None:
         (self._folder / name).unlink(missing_ok=True)

@@ -140,3 +140,21 @@ def test_of_many_that_begin_at_once_as_the_same_part_one_does(tmp_path: Path, be
             assert not any(taken) and (folder / "sign").read_bytes() == before
         else:
             assert sum(taken) == 1 and (folder / "sign").read_bytes() == b"%d" % taken.index(True)
+
+
+def test_a_sign_that_is_written_again_is_never_empty(tmp_path: Path) -> None:
+    """Who looks just then would take its part for gone, and be the same part at the same time."""
+    place, ended = board.BoardInFolder(tmp_path), threading.Event()
+    assert place.take("sign", b"0" * 200, b"")
+
+    def beat() -> None:
+        while not ended.is_set():
+            place.write("sign", b"1" * 200)
+
+    writer = threading.Thread(target=beat)
+    writer.start()
+    try:
+        assert {len(place.read("sign")) for _ in range(3000)} == {200}
+    finally:
+        ended.set()
+        writer.join()
