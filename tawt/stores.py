@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tawt.errors import ConfigError, FileError, TawtError
+from tawt.errors import ConfigError, FileError, TawtError, printable
+from tawt.places import leads_below
 from tawt.room import room_error
 
 AT_ONCE = 8
@@ -96,7 +97,15 @@ class Store:
                 found = self._system.find(place)
             except FileNotFoundError:
                 return []
-        return sorted(name[len(self._root) + 1 :] for name in found if name.startswith(f"{place}/"))
+        below = (name for name in found if name.startswith(f"{place}/") and not name.endswith("/"))
+        names = sorted(name[len(self._root) + 1 :] for name in below)
+        for name in names:  # a store has no folders, and takes any name: here it would be a place
+            if not leads_below(name):
+                raise self._kind(
+                    self.place(folder), f"has an object whose name leads elsewhere ({printable(name)}), expected what "
+                    "tawt wrote", "find out who put it there, and remove it",
+                )  # fmt: skip
+        return names
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects, whether they are there or not."""

@@ -11,7 +11,7 @@ from tawt.builtin.all import graph_of
 from tawt.commands.in_store import hold_free, joined
 from tawt.contracts.workspace import PIPELINE
 from tawt.errors import ConfigError, FileError
-from tawt.files import write_sealed
+from tawt.files import whole, write_sealed
 from tawt.pipeline.holding import hold
 from tawt.pipeline.keys import Now
 from tawt.pipeline.manifest import Manifest, make_again, manifest_at, read_manifest
@@ -100,7 +100,9 @@ def pull(
         for n, one in enumerate(to_bring, 1):
             stored.bring([one.stage], {one.stage: one})
             _tell(report, n, len(to_bring))
-        stored.store.get(LEDGER, root / LEDGER)
+        if (ledger := stored.store.read(LEDGER)) is not None:
+            with whole(root / LEDGER) as aside:
+                aside.write_bytes(ledger)
     return Moved(tuple(there), len(to_bring))
 
 

@@ -21,7 +21,7 @@ from tawt.errors import FileError
 from tawt.files import digest
 from tawt.machine import NOT_INSTALLED, version_of
 from tawt.pipeline.keys import SAMPLED, UNKNOWN, changes
-from tawt.pipeline.workspace import SPILL, Workspace, beside, folder_of
+from tawt.pipeline.workspace import Workspace, beside, folder_of
 from tawt.places import Below, is_under
 from tawt.readers import read_record
 from tawt.seals import holds
@@ -183,7 +183,7 @@ def _look(workspace: Workspace, stage: str) -> tuple[Manifest | None, tuple[str,
 
 def made_meanwhile(workspace: Workspace, stage: str, components: Components) -> Manifest | None:
     """Return a stage that another process has published while this one makes it of the same; None where none has."""
-    manifest = read_manifest(workspace, stage) if workspace.spill_name != SPILL else None
+    manifest = read_manifest(workspace, stage) if workspace.is_shared else None
     return manifest if manifest is not None and reason_to_run(manifest, components, False) is None else None
 
 

@@ -22,7 +22,7 @@ from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.relations import hold_inputs
 from tawt.pipeline.sql_stage import run_sql
 from tawt.pipeline.undone import Undone, end
-from tawt.pipeline.workspace import SPILL, Workspace
+from tawt.pipeline.workspace import Workspace
 from tawt.room import room_error
 from tawt.sources.stage import Bound, BuiltIn, Stage, StageResult
 
@@ -121,8 +121,8 @@ def run_stage(
         give_back_memory()
     report({"event": "start", "stage": stage.name, "reason": step.reason})
     bound = bound_for(plan, step, there)
-    others = workspace.spill_name != SPILL  # of whom some of it may be
-    hold_inputs(bound, [name for name in bound.inputs if others or there[name] is plan.there.get(name)])
+    # what others made, and what earlier commands did
+    hold_inputs(bound, [name for name in bound.inputs if workspace.is_shared or there[name] is plan.there.get(name)])
     if (who := bound.settings.opted_out) is not None and bound.gone is not None:
         remember(workspace.root, who, bound.gone.marks.to_pylist())
 

@@ -74,6 +74,11 @@ class Workspace:
     spill_name: str = SPILL  # of those that share a run out each has another
 
     @property
+    def is_shared(self) -> bool:
+        """Whether this process is one of several that share a run out: each has a spill of its own."""
+        return self.spill_name != SPILL
+
+    @property
     def as_written(self) -> bool:
         """Whether it is as it is written down, with nothing given instead."""
         return not (self.given_pipeline or self.given_local or self.given_ingested or self.given_basis)
@@ -187,7 +192,7 @@ class Workspace:
     def start(self, stage: str, key: str | None) -> Path:
         """Return the folder to write a stage in, and remove those of other runs of it: what a killed one finished of it
         is kept where it is of the same `key`, of what it is made from."""
-        shared = key is None and self.spill_name != SPILL  # others may be at work on it
+        shared = key is None and self.is_shared  # others may be at work on it
         folder = self.aside / (f"{stage}-{self.spill.name if shared else key}" if shared or key is not None else stage)
         if not shared:
             self.forget_aside(stage, kept=folder if key is not None else None)
@@ -275,8 +280,7 @@ def open_workspace(root: Path, settings: tuple[str, ...] = ()) -> Workspace:
     """
     if (origin := origin_of(root)) is not None:
         return Workspace(root, open_workspace(origin).pipeline)
-    path = root / PIPELINE
-    if not path.is_file():
+    if not (path := root / PIPELINE).is_file():
         hold_workspace(root)
         if (root / "dataset" / DATASET).is_file():
             raise ConfigError(
@@ -285,15 +289,12 @@ def open_workspace(root: Path, settings: tuple[str, ...] = ()) -> Workspace:
                 "where the dataset was made",
             )  # fmt: skip
         raise ConfigError(
-            str(root),
-            "is no workspace (it has no pipeline.yaml), expected a folder that `tawt ingest` made",
+            str(root), "is no workspace (it has no pipeline.yaml), expected a folder that `tawt ingest` made",
             command("ingest", "RAW_DIR", pipeline="NAME", workspace=root),
-        )
+        )  # fmt: skip
     data, places = read_yaml(path)
-    pipeline = build(PipelineConfig, merge(data, overrides(settings)), str(path), places, settings)
-    opened = Workspace(root, pipeline)
+    opened = Workspace(root, build(PipelineConfig, merge(data, overrides(settings)), str(path), places, settings))
     if not settings:
         return opened
-    asked = opened.ingested
-    asked = asked.model_copy(update={"settings": laid_on(asked.settings, settings)})
+    asked = opened.ingested.model_copy(update={"settings": laid_on(opened.ingested.settings, settings)})
     return replace(opened, given_ingested=asked, given_pipeline=True)

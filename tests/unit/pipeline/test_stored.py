@@ -212,3 +212,17 @@ def test_options_of_a_store_that_do_not_go_together_are_told(tmp_path: Path, giv
     with pytest.raises(ConfigError, match=what) as told:
         tawt.run("dataset", tmp_path / "w", **given)
     assert "secret" not in str(told.value) and not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize("name", ["../out", "/out", "a/../../out", "a//b"])
+def test_an_object_whose_name_leads_elsewhere_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A store has no folders and takes any name: who brought it would write outside of the workspace."""
+    store = Store(f"file://{tmp_path / 'there'}")
+    place = f"{store._root}/.aside"
+    monkeypatch.setattr(store._system, "find", lambda folder: [f"{place}/whole", f"{place}/marker/", f"{place}/{name}"])
+    with pytest.raises(FileError, match="an object whose name leads elsewhere"):
+        store.names(".aside")
+    monkeypatch.setattr(store._system, "find", lambda folder: [f"{place}/whole", f"{place}/marker/"])
+    assert store.names(".aside") == [".aside/whole"]
