@@ -5,7 +5,7 @@ Arrow cuts them: the engine's own writer of partitions takes twice the time and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,7 +25,11 @@ _SAMPLE = 4096
 """Rows of a file that tell which texts come again."""
 _OF_REJECTED = pa.schema([("_row", pa.int64()), ("_reason", pa.string())])
 _AT_ONCE = 32 << 20
-"""Bytes of rows that are held back, so that many of a shard are written at once."""
+"""Bytes of rows that are held back for each `_WAYS`, up to `_MOST_TIMES` as many, so that many of a shard are written
+at once: each time they are a group of rows of its own."""
+_WAYS, _MOST_TIMES = 128, 4
+_MOST_GROUPS = 1 << 13
+"""Groups of rows in open files: what is known of each, some 24 KB, stays in memory until its file is closed."""
 _EVEN = 1 << 14
 _MOST_OPEN = 512
 """Files that are open at once: most processes may have 1,024. Of more shards each gets a file for every `_AT_ONCE`,
@@ -47,16 +51,21 @@ def cut(batches: Iterable[pa.RecordBatch], folder: Path, threads: int) -> tuple[
     kept: dict[int, list[Path]] = {}
     with ThreadPoolExecutor(max_workers=threads) as pool, ExitStack() as stack:
         open_files: dict[int, pq.ParquetWriter] = {}
+        n_ways, n_groups = 1, 0
 
         def write(several: pa.RecordBatch) -> None:
+            nonlocal n_ways, n_groups
             held = dict(_by_route(several))
             if (rows := held.pop(REJECTED, None)) is not None:
                 rejected.append(rows.select(_OF_REJECTED.names).cast(_OF_REJECTED))
             ways = list(held)
+            n_ways = len(ways)
             for these in (ways[at : at + _MOST_OPEN] for at in range(0, len(ways), _MOST_OPEN)):
-                if len({*open_files, *these}) > _MOST_OPEN:
+                if len({*open_files, *these}) > _MOST_OPEN or n_groups + len(these) > _MOST_GROUPS:
                     stack.close()
                     open_files.clear()
+                    n_groups = 0
+                n_groups += len(these)
                 for route in these:
                     if route not in open_files:
                         files = kept.setdefault(route, [])
@@ -66,7 +75,7 @@ def cut(batches: Iterable[pa.RecordBatch], folder: Path, threads: int) -> tuple[
                     one.result()
 
         # under no name here: rows that are written would be held until the next are there
-        for _ in map(write, _laid_together(batches)):
+        for _ in map(write, _laid_together(batches, lambda: _AT_ONCE * min(_MOST_TIMES, max(1, n_ways // _WAYS)))):
             pass
     return [file for route in sorted(kept) for file in kept[route]], pa.Table.from_batches(rejected, _OF_REJECTED)
 
@@ -91,14 +100,14 @@ def lay_out(contract: Contract, files: list[Path], name: str) -> None:
     pq.write_table(ordered, files[0].with_name(name))
 
 
-def _laid_together(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _laid_together(batches: Iterable[pa.RecordBatch], at_once: Callable[[], int]) -> Iterator[pa.RecordBatch]:
     """Yield many rows at a time, cut at places that hang on the rows alone, as the bytes of the files then do."""
     held: list[pa.RecordBatch] = []
     n_bytes = 0
     for rows in _evenly(batches):
         held.append(rows)
         n_bytes += 8 * rows.num_rows * rows.num_columns + sum(map(_n_letters, rows))
-        if n_bytes >= _AT_ONCE:
+        if n_bytes >= at_once():
             yield _joined(held)
             n_bytes = 0
     if held:

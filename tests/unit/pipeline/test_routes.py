@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tawt.database.connect import parquet_files
@@ -30,6 +31,11 @@ def _rows(n: int, n_shards: int) -> pa.Table:
     )
 
 
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 @pytest.mark.parametrize("n_shards", [1, 7, 40_000])
 def test_each_row_goes_its_way_in_the_order_in_which_it_came(
     n_shards: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -50,6 +56,28 @@ def test_each_row_goes_its_way_in_the_order_in_which_it_came(
     assert len(kept) == len({*kept}) == len(list(tmp_path.iterdir()))
     assert (len(kept) > n_shards) == (n_shards == 7)  # of more shards than files may be open, some have several
     assert rejected["_row"].to_pylist() == table["_row"].to_numpy()[way == REJECTED].tolist()
+
+
+def test_of_many_ways_rows_are_laid_together_longer_and_files_closed_before_they_hold_many_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Groups of rows are as many times as large as ways are many, up to a bound; a file is closed when all that are open
+    hold a number of groups, and the rows are the same in the same order."""
+    monkeypatch.setattr(routes, "_AT_ONCE", 3000)
+    monkeypatch.setattr(routes, "_EVEN", 10)
+    table, groups = _rows(400, 8), {}
+    for name, ways, most in (("plain", 100, 10_000), ("laid together", 2, 10_000), ("closed", 100, 24)):
+        monkeypatch.setattr(routes, "_WAYS", ways)
+        monkeypatch.setattr(routes, "_MOST_GROUPS", most)
+        kept, _ = cut(table.to_batches(max_chunksize=60), _new(tmp_path / name), threads=1)
+        groups[name] = [pq.ParquetFile(file).num_row_groups for file in kept]
+        read = pa.concat_tables(map(read_parquet, kept))
+        way = table["_route"].to_numpy()
+        expected = pa.concat_tables(table.filter(pa.array(way == one)) for one in sorted({*way.tolist()} - {REJECTED}))
+        assert str(read.to_pylist()) == str(expected.drop_columns(["_route"]).to_pylist())
+    assert len(groups["plain"]) == len(groups["laid together"]) == 8
+    assert sum(groups["plain"]) > 2 * sum(groups["laid together"]) > 16
+    assert max(groups["closed"]) == 3 and sum(groups["closed"]) == sum(groups["plain"])
 
 
 def test_the_bytes_of_files_hang_on_rows_and_not_on_how_the_engine_hands_them_over(
