@@ -134,6 +134,8 @@ class NextTargets:
     """`(b,)` float32, share not above it; the same where no others are equal."""
     number_last: Tensor
     """`(b,)` float32, rank of the number of the same data_type before it; -1 where there is none."""
+    number_level: Tensor
+    """`(b,)` float32, where those of the same data_type before it lie, see `tawt.models.decoder.places.level`."""
     category_at: Tensor
     """`(c,)`, rows of `before` whose triplet has a category."""
     category_is: Tensor

@@ -64,9 +64,9 @@ class NextConfig(Section):
     of the same moment, and an admission without one calls for it."""
     n_numbers: int = Field(6, ge=1, le=256)
     """Logistics in the mixture of numbers."""
-    last_number: bool = False
-    """Whether a number is told the one of its data_type before it, around which it lies as far as the state says: so
-    that need not be kept in mind."""
+    numbers_so_far: bool = False
+    """Whether a number is told the one of its data_type before it and the mean of all before it, around which it lies
+    as far as the state says: so these need not be kept in mind."""
 
     @property
     def parts(self) -> dict[str, float]:

@@ -22,7 +22,7 @@ from tawt.models.decoder.gaps import US_PER_MINUTE
 from tawt.models.decoder.heads import Counted, NextHeads, Step
 from tawt.models.decoder.later import later_cost
 from tawt.models.decoder.mixtures import gap_log_chance, rank_log_density
-from tawt.models.decoder.places import ranks
+from tawt.models.decoder.places import level, ranks
 from tawt.models.decoder.schedule import Schedule
 from tawt.models.time_encoding import MINUTES
 from tawt.objectives.later import later_truths
@@ -103,8 +103,7 @@ def make_targets(
     reached = np.concatenate([np.where(timed, kinds[place - 1], 0)[at], np.where(has_timed[ended], kinds[final], 0)])
     asked, until, comes = later_truths(batch, none if later_types is None else later_types)
     low, high = ranks(knots, torch.from_numpy(kinds[has]), torch.from_numpy(batch.value[has]))
-    before_it = torch.from_numpy(_last_of_type(kinds[has], document[has]))
-    number_last = torch.where(before_it >= 0, ((low + high) / 2)[before_it], -1.0)
+    number_last, number_level = _before(((low + high) / 2).numpy(), kinds[has], document[has])
     arrays: dict[str, NDArray[Any]] = {
         "step_at": np.concatenate([before[at], end_token]),
         "step_is": np.concatenate([step[at], np.full(len(ended), Step.END)]),
@@ -123,7 +122,7 @@ def make_targets(
     tensors: dict[str, Any] = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in arrays.items()}
     return NextTargets(
         **tensors, gap_begins=begins, gap_ends=ends, gap_marks=marks, number_low=low[own_number],
-        number_high=high[own_number], number_last=number_last[own_number],
+        number_high=high[own_number], number_last=number_last[own_number], number_level=number_level[own_number],
         n_categories=int(vocabulary.n_categories[kind[named]].sum()),
     )  # fmt: skip
 
@@ -144,6 +143,19 @@ def _marks(
 def _hours(time: NDArray[np.int64], came: NDArray[np.int64]) -> NDArray[np.float32]:
     """Hours from when each data_type came to times `(m,)`, `(m, r)`; -1 where it never did."""
     return np.where(came > NEVER, np.maximum(time[:, None] - came, 0) / US_PER_HOUR, -1).astype(np.float32)
+
+
+def _before(rank: NDArray[np.float32], kinds: NDArray[np.int64], document: NDArray[Any]) -> tuple[Tensor, Tensor]:
+    """Return the rank of the number of the same data_type before each of numbers, and the `level` of all before it."""
+    order = np.lexsort((kinds, document))
+    opens = np.ones(len(order), dtype=np.bool_)
+    opens[1:] = (kinds[order][1:] != kinds[order][:-1]) | (document[order][1:] != document[order][:-1])
+    first = np.maximum.accumulate(np.where(opens, np.arange(len(order)), 0))
+    total = np.concatenate([[0.0], np.cumsum(rank[order] - 0.5, dtype=np.float64)])
+    last, so_far, n = (np.empty(len(order), dtype=kind) for kind in (np.float32, np.float64, np.int64))
+    last[order] = np.where(opens, -1, rank[np.roll(order, 1)])
+    so_far[order], n[order] = total[:-1] - total[first], np.arange(len(order)) - first
+    return torch.from_numpy(last), level(torch.from_numpy(so_far), torch.from_numpy(n))
 
 
 def _last_of_type(data_type: NDArray[np.integer], document: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -194,7 +206,7 @@ def loss_sums(
         asked = t.number_low != NOT_ASKED
         own, status = known[t.number_at], t.status_is.clamp_min(0)[t.number_at]
         low, high = (torch.where(asked, x, 0.5) for x in (t.number_low, t.number_high))
-        numbers = heads.numbers(take(t.number_at, typed), own, status, t.number_last)
+        numbers = heads.numbers(take(t.number_at, typed), own, status, t.number_last, t.number_level)
         density = rank_log_density(numbers, low, high)
         sums["next_number"] = torch.where(asked, math.log(RANK_WIDTH) - density, 0.0).sum()
     if "next_category" in parts:
@@ -209,8 +221,8 @@ def loss_sums(
 
 
 def _type_sum(heads: NextHeads, after: Tensor, table: Tensor, *asked: Tensor) -> Tensor:
-    def cost(states: Tensor, table: Tensor, truth: Tensor, weight: Tensor, least: Tensor, ages: Tensor) -> Tensor:
-        return cross_entropy(heads.types(states, table, least, ages), truth, weight)
+    def cost(states: Tensor, table: Tensor, truth: Tensor, weight: Tensor, *told: Tensor) -> Tensor:
+        return cross_entropy(heads.types(states, table, *told), truth, weight)
 
     rows = max(1, MOST_LOGITS // len(table))
     if len(after) <= rows:

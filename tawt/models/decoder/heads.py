@@ -113,8 +113,9 @@ class NextHeads(nn.Module):
         self.to_number = nn.Linear(d_model, 2 * d_model)
         self.number = zeroed(nn.Linear(2 * d_model, 3 * how.n_numbers, bias=False))
         self.number_bias = nn.Embedding(v, 3 * how.n_numbers)
-        self.of_number = ScalarNetwork(d_model) if how.last_number else None
-        self.follows = zeroed(nn.Linear(2 * d_model, how.n_numbers)) if how.last_number else None
+        own = how.numbers_so_far
+        self.of_number, self.of_level = (ScalarNetwork(d_model) if own else None for _ in range(2))
+        self.follows = zeroed(nn.Linear(2 * d_model, 2 * how.n_numbers)) if own else None
         n_later = min(how.n_later, v) if how.later_weight else 0
         self.later = Later(d_model, n_later) if n_later else None
         # zero at the start: then the decoder is one without a latent
@@ -251,18 +252,20 @@ class NextHeads(nn.Module):
         before = self.of_last(last) + self.of_age(log_minutes(age_hours.clamp_min(0)))
         return self.what.typed(after, data_type, table) + torch.where(there, before, 0.0)
 
-    def numbers(self, typed: Tensor, data_type: Tensor, status: Tensor, last: Tensor) -> Tensor:
-        """`(m, d_model)` and three `(m,)` -> outputs of `rank_log_density`, float32.
+    def numbers(self, typed: Tensor, data_type: Tensor, status: Tensor, last: Tensor, level: Tensor) -> Tensor:
+        """`(m, d_model)` and four `(m,)` -> outputs of `rank_log_density`, float32.
 
-        `last` is the rank of the number of the same data_type before it; below 0 where there is none.
+        `last` is the rank of the number of the same data_type before it, below 0 where there is none, and `level`
+        says where all those before it lie, see `places.level`.
         """
         known = typed + self.of_status(status)
-        if self.of_number is None or self.follows is None:
+        if self.of_number is None or self.of_level is None or self.follows is None:
             return self._numbers(functional.gelu(self.to_number(known)), data_type)
         aside = torch.where(last >= 0, last - 0.5, 0.0)
-        known = known + torch.where((last >= 0)[:, None], self.of_number(2 * aside), 0.0)
-        hidden = functional.gelu(self.to_number(known))
-        places = self.follows(hidden).float() * aside[:, None]
+        before = self.of_number(2 * aside) + self.of_level(2 * level)
+        hidden = functional.gelu(self.to_number(known + torch.where((last >= 0)[:, None], before, 0.0)))
+        shares = self.follows(hidden).float().unflatten(1, (2, self.n_numbers))
+        places = (shares * torch.stack([aside, level], 1)[..., None]).sum(1)
         return self._numbers(hidden, data_type) + functional.pad(places, (self.n_numbers, self.n_numbers))
 
     def _numbers(self, hidden: Tensor, data_type: Tensor) -> Tensor:

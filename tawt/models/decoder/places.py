@@ -46,6 +46,18 @@ def rank_as_last(knots: Tensor, data_type: Tensor, value: Tensor, status: Tensor
     return torch.where(has, (low + high) / 2, -1.0)
 
 
+def level(total: Tensor, n: Tensor) -> Tensor:
+    """Return where the numbers of a data_type so far lie, `(m,)` float32: 0 = as all do, from -0.5 to 0.5.
+
+    It is their mean, drawn to all numbers' as much as half a number would: of few it says little.
+
+    Args:
+        total: `(m,)` float64, sum of `rank - 0.5`, see `rank_as_last`.
+        n: `(m,)`, how many they are.
+    """
+    return (total / (n + 0.5)).float()
+
+
 def values(knots: Tensor, data_type: Tensor, rank: Tensor) -> Tensor:
     """Return the normalized numbers at ranks, `(m,)` float64; arguments as in `ranks`."""
     place = rank.double() * (KNOTS - 1)

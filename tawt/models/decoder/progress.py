@@ -13,7 +13,7 @@ from tawt.contracts.dataset import US_PER_HOUR
 from tawt.models.decoder.due import NEVER
 from tawt.models.decoder.gaps import US_PER_MINUTE
 from tawt.models.decoder.heads import Step
-from tawt.models.decoder.places import rank_as_last
+from tawt.models.decoder.places import level, rank_as_last
 from tawt.models.decoder.schedule import Schedule
 
 
@@ -39,6 +39,10 @@ class Progress:
     """`(b, v)`, of the last triplet of each data_type at an earlier moment; `NEVER` = there is none."""
     last_rank: Tensor
     """`(b, v)` float32, of the last number of each data_type; -1 = there is none."""
+    total: Tensor
+    """`(b, v)` float64, sum of `rank - 0.5` of the numbers of each data_type."""
+    n_numbers: Tensor
+    """`(b, v)` int32, how many those are."""
     schedule: Schedule
 
     @classmethod
@@ -49,7 +53,8 @@ class Progress:
         kind, timed, time = torch.full((b,), -1), torch.zeros(b, dtype=torch.bool), torch.zeros(b, dtype=torch.int64)
         before, last_at = torch.full((b,), NEVER), torch.full((b, v), -1, dtype=torch.int32)
         last_time, earlier_time = torch.full((b, v), NEVER), torch.full((b, v), NEVER)
-        last_rank = torch.full((b, v), -1.0)
+        last_rank, total = torch.full((b, v), -1.0), torch.zeros(b, v, dtype=torch.float64)
+        n_numbers = torch.zeros(b, v, dtype=torch.int32)
         rank = rank_as_last(knots, prompts.data_type, prompts.value, prompts.value_status)
         for i, (a, end) in enumerate(pairwise(prompts.cu_seqlens.tolist())):
             kinds, still, own = prompts.data_type[a:end], prompts.is_static[a:end], us[a:end]
@@ -60,6 +65,8 @@ class Progress:
             numbers = a + (rank[a:end] >= 0).nonzero()[:, 0]
             last = torch.full((v,), -1).scatter_reduce_(0, prompts.data_type[numbers], numbers, "amax")
             last_rank[i, last >= 0] = rank[last[last >= 0]]
+            total[i].index_add_(0, prompts.data_type[numbers], rank[numbers].double() - 0.5)
+            n_numbers[i] = torch.bincount(prompts.data_type[numbers], minlength=v)
             kinds, own = kinds[~still], own[~still]
             if not len(own):
                 continue
@@ -73,7 +80,8 @@ class Progress:
         minutes = (at + _day(prompts.clock_hours)[of]) // US_PER_MINUTE
         schedule = Schedule.known(b, of.numpy(), minutes.numpy())
         return cls(
-            prompts.clock_hours, kind, timed, time, before, last_at, last_time, earlier_time, last_rank, schedule
+            prompts.clock_hours, kind, timed, time, before, last_at, last_time, earlier_time, last_rank, total,
+            n_numbers, schedule,
         )  # fmt: skip
 
     def of(self, rows: Tensor) -> Progress:
@@ -99,6 +107,11 @@ class Progress:
         came = self.last_time[:, told_types]
         age = (time[:, None] - came).clamp_min(0) / US_PER_HOUR
         return torch.where(came > NEVER, age, -1.0).float()
+
+    def numbers(self, kind: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the rank of a data_type's last number, -1 where it has none, and the `level` of all, `(b,)` each."""
+        rows = torch.arange(len(kind))
+        return self.last_rank[rows, kind], level(self.total[rows, kind], self.n_numbers[rows, kind])
 
     def last(self, kind: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """Return the token of a data_type's last triplet, and hours from it, `(b,)` each; -1 where it has none."""
@@ -143,6 +156,8 @@ class Progress:
         self.last_at[rows, kind], self.last_time[rows, kind] = token.int(), time
         self.earlier_time[rows, kind] = earlier
         self.last_rank[rows, kind] = torch.where(rank >= 0, rank, self.last_rank[rows, kind])
+        self.total[rows, kind] += torch.where(rank >= 0, rank.double() - 0.5, 0.0)
+        self.n_numbers[rows, kind] += rank >= 0
         schedule = self.schedule.then(self.at_clock(time) // US_PER_MINUTE, timed & (late | ~self.timed))
         now = torch.where(timed, time, self.time)
         further = replace(self, kind=kind, timed=self.timed | timed, time=now, before=before, schedule=schedule)

@@ -167,8 +167,8 @@ class Sampler:
         state = self.reading.states[torch.arange(len(kind)), token.clamp_min(0)]
         typed = heads.typed(after, kind, table, state, age)
         status = choose(heads.what.statuses(typed, kind), self._chance(number, _STATUS))
-        last_rank = so_far.last_rank[torch.arange(len(kind)), kind]
-        rank = draw_rank(heads.numbers(typed, kind, status, last_rank), self._two(number, _VALUE))
+        numbers = heads.numbers(typed, kind, status, *so_far.numbers(kind))
+        rank = draw_rank(numbers, self._two(number, _VALUE))
         has = self._has_number[status] & (self._n_bins[kind] > 0)
         told = heads.values(kind, rank).float()
         if self.snap is not None:

@@ -60,7 +60,7 @@ def a_decoder(vocabulary, attention=("rotary", "decay"), seed=0):
         encoder, heads = (
             Encoder(config, vocabulary).eval(),
             NextHeads(
-                config, NextConfig(n_hours=2, n_days=3, n_due=12, due_to_others=True, last_number=True), vocabulary
+                config, NextConfig(n_hours=2, n_days=3, n_due=12, due_to_others=True, numbers_so_far=True), vocabulary
             ).eval(),
         )
         v = len(vocabulary)
@@ -126,15 +126,16 @@ def test_reading_on_is_reading_at_once(records, attention, began):
 
 
 @pytest.mark.parametrize("began", [0, 60 * 8766], ids=["behind its origin", "before it"])
-def test_records_are_told_the_ages_that_they_were_trained_with(records, began):
+def test_records_are_told_the_past_that_they_were_trained_with(records, began):
     """Prompts of every length and then one event after another tell how long ago each data_type came, of the step and of
-    the event, and the first data_type that can come, as targets of the whole records do."""
+    the event, its numbers, and the first data_type that can come, as targets of the whole records do."""
     vocabulary, batch = records
     batch = replace(batch, time=np.where(batch.is_static, 0, batch.time - began * HOUR))
     told = torch.tensor([4, 5, 7, 11, 16])
     knots = torch.randn(len(vocabulary), 257, generator=torch.Generator().manual_seed(0)).sort(1).values
     targets = make_targets(batch, vocabulary, knots, told, by_clock=False)
-    last_number = torch.full((batch.n_tokens,), torch.nan).index_put((targets.number_at,), targets.number_last)
+    nothing = torch.full((batch.n_tokens,), torch.nan)
+    before = [nothing.index_put((targets.number_at,), x) for x in (targets.number_last, targets.number_level)]
     assert len(targets.before) == batch.n_tokens, "the case is not met"
     kept = np.array([1, 2, 2, 9, 10, 20])
     place = np.arange(batch.n_tokens) - batch.bounds[:-1][batch.document]
@@ -157,9 +158,10 @@ def test_records_are_told_the_ages_that_they_were_trained_with(records, began):
             if i == 4:
                 own = torch.minimum(own, kind)
             torch.testing.assert_close(own[there], wanted[row][there])
-        asked = there & ~last_number[row].isnan()
-        numbers += int((asked & (last_number[row] >= 0)).sum())
-        torch.testing.assert_close(progress.last_rank[torch.arange(6), kind][asked], last_number[row][asked])
+        asked = there & ~before[0][row].isnan()
+        numbers += int((asked & (before[0][row] >= 0)).sum())
+        for own, wanted in zip(progress.numbers(kind), before, strict=True):
+            torch.testing.assert_close(own[asked], wanted[row][asked])
         n += int(there.sum())
         final = torch.from_numpy(kept + more == batch.lengths)
         for d in final.nonzero()[:, 0].tolist():

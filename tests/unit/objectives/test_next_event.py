@@ -141,43 +141,48 @@ def test_targets_are_those_of_plain_loops(made):
     assert ranked.all() and float(targets.number_low.min()) >= 0 and float(targets.number_high.max()) <= 1
 
 
-def test_a_number_is_told_the_one_of_its_data_type_before_it(made):
-    """Document by document and row by row: the rank of the last number of the data_type, over those without one; -1 where
-    there is none in the window."""
+def test_a_number_is_told_those_of_its_data_type_before_it(made):
+    """Document by document and row by row: the rank of the last number of the data_type, over those without one, -1 where
+    there is none in the window; and the sum of all ranks before it from the middle, over half a number more than there are."""
     batch, example, prepare, _ = made(40)
-    knots, expected, met = prepare.baselines.next.knots, [], set()
+    knots, expected, levels, met = prepare.baselines.next.knots, [], [], set()
     for document in range(batch.n_documents):
-        last: dict[int, float] = {}
+        so_far: dict[int, list[float]] = {}
         for row in range(batch.bounds[document], batch.bounds[document + 1]):
             kind = int(batch.data_type[row])
             if batch.value_status[row] not in HAS_NUMBER:
-                met |= {"one without a number between"} if kind in last else set()
+                met |= {"one without a number between"} if kind in so_far else set()
                 continue
             opens_late = row == batch.first_timed[document] and not batch.begins[document]
             if not opens_late:
-                expected.append(last.get(kind, -1.0))
+                own = so_far.get(kind, [])
+                expected.append(own[-1] if own else -1.0)
+                levels.append(sum(rank - 0.5 for rank in own) / (len(own) + 0.5))
+                met |= {"several"} if len(own) > 2 else set()
             low, high = ranks(knots, torch.tensor([kind]), torch.tensor([batch.value[row]]))
-            last[kind] = float(low + high) / 2
-    assert met == {"one without a number between"} and len({*expected}) > 20
+            so_far.setdefault(kind, []).append(float(low + high) / 2)
+    assert met == {"one without a number between", "several"} and len({*expected}) > 20
     assert example.next.number_last.tolist() == pytest.approx(expected, abs=1e-6)
+    assert example.next.number_level.tolist() == pytest.approx(levels, abs=1e-6)
 
 
-def test_a_number_lies_around_the_one_before_it_as_far_as_the_state_says(made):
-    """What a decoder is told of the number before it moves its numbers, and moves them with that; without one, or told
-    nothing, they stay where they are."""
-    _, example, _, model = made(next={"last_number": True})
+def test_a_number_lies_around_those_before_it_as_far_as_the_state_says(made):
+    """What a decoder is told of the number before it and of their level moves its numbers, and moves them with these;
+    without one, or told nothing, they stay where they are."""
+    _, example, _, model = made(next={"numbers_so_far": True})
     heads, t = model.heads.next, example.next
     state = torch.randn(len(t.number_at), 16, generator=torch.Generator().manual_seed(0))
     kind, status = t.type_is[t.number_at], t.status_is[t.number_at]
 
-    def places(rank):
+    def places(rank, level=0.0):
         with torch.no_grad():
-            told = heads.numbers(state, kind, status, torch.full(kind.shape, rank))
+            told = heads.numbers(state, kind, status, torch.full(kind.shape, rank), torch.full(kind.shape, level))
             return told[:, heads.n_numbers : 2 * heads.n_numbers]
 
-    assert torch.equal(places(0.1), places(-1.0)), "a fresh model guesses as without"
+    assert torch.equal(places(0.1, 0.3), places(-1.0)), "a fresh model guesses as without"
     torch.nn.init.constant_(heads.follows.bias, 0.5)
     assert (places(0.9) - places(0.1)).numpy() == pytest.approx(0.4, abs=1e-5)
+    assert (places(0.5, 0.4) - places(0.5, -0.4)).numpy() == pytest.approx(0.4, abs=1e-5)
     assert torch.equal(places(0.5), places(-1.0))
     torch.nn.init.normal_(heads.number.weight)
     assert not torch.allclose(places(0.5), places(-1.0))
