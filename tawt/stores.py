@@ -28,19 +28,20 @@ class Store:
         kind: Of the errors that tell what is wrong with what is in it.
 
     Raises:
-        ConfigError: The URL is none, names a user, or is of a kind that nothing here opens.
+        ConfigError: The URL is none, may name a user or a key, or is of a kind that nothing here opens.
     """
 
     def __init__(self, url: str, kind: type[TawtError] = FileError) -> None:
         self.url, self._kind = url.rstrip("/"), kind
+        # before anything is said of it: whatever is wrong with it besides, an error would repeat the key
+        if re.search("[@?#]", url):
+            raise ConfigError(
+                "the store's URL", "may name a user or a key (it has one of @?#), expected none",
+                "give keys as the store's own tools read them, as in AWS_ACCESS_KEY_ID",
+            )  # fmt: skip
         scheme, found, rest = url.partition("://")
         if not re.fullmatch("[a-z0-9]+", scheme) or not found or not rest.strip("/"):
             raise ConfigError(url, "is no URL of a workspace, expected one", "as s3://BUCKET/FOLDER")
-        if "@" in rest.split("/")[0] or "?" in rest:
-            raise ConfigError(
-                scheme, "names a user in its URL, which would be kept, expected none",
-                "give keys as the store's own tools read them, as in AWS_ACCESS_KEY_ID",
-            )  # fmt: skip
         import fsspec
 
         # what a store holds is asked of it each time: others change it

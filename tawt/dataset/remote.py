@@ -37,7 +37,7 @@ def take_from(url: str, workspace: Path) -> DatasetManifest:
         workspace: Where; what is there of the same dataset is kept.
 
     Raises:
-        ConfigError: The URL is none, names a password, or is of a kind that nothing here opens.
+        ConfigError: The URL is none, may name a key, or is of a kind that nothing here opens.
         DatasetError: There is no dataset, it cannot be read, or it and its vocabulary do not belong together.
     """
     manifest, content = listed(url)

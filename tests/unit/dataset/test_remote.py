@@ -109,7 +109,8 @@ def test_another_dataset_takes_the_place_of_the_one_before(
     ("url", "what"),
     [
         ("work/mimic", "is no URL of a workspace"),
-        ("s3://me:secret@bucket/ws", "names a user in its URL"),
+        ("s3://me:secret@bucket/ws", "may name a user or a key"),
+        ("S3://me:secret@bucket/ws", "may name a user or a key"),
         ("nosuch://bucket/ws", "is of no kind that is known"),
     ],
 )
