@@ -8,7 +8,7 @@ same stages without parts makes what is left.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from tawt.errors import StageError, StaleError
@@ -134,7 +134,9 @@ class Among:
         self._hold_alive(missing)
         if missing.keys() - self._said and self._pause == longest:
             self._said = {*missing}
-            flow.report({"event": "note", "text": f"waits for {_named(missing, self.part.n)}"})
+            flow.report(
+                {"event": "note", "text": f"waits for {_named(missing, self.part.n)}{self._had_failed(missing)}"}
+            )
         time.sleep(self._pause)
         self._pause = min(2 * self._pause, longest)
 
@@ -168,10 +170,15 @@ class Among:
         if silent:
             again = self._shared.again(Part(next(iter(silent)), n))
             raise StageError(
-                f"part {self.part}", f"waits for {_named(silent, n)}, of which there was no sign for {wait:,.0f} s, "
-                "expected them to be at work",
+                f"part {self.part}", f"waits for {_named(silent, n)}, of which there was no sign for {wait:,.0f} s"
+                f"{self._had_failed(silent)}, expected them to be at work",
                 f"`{again}` and this one again; `--wait 12h` waits for longer; or `{alone}`, when no part is at work",
             )  # fmt: skip
+
+    def _had_failed(self, parts: Iterable[int]) -> str:
+        """Say which of some had ended before this one began, and of what: whoever runs them may run them again."""
+        had = {i: ended for i in parts if (ended := self._signs.had_failed(i))}
+        return "".join(f"; {i}/{self.part.n} had ended before ({ended})" for i, ended in [*had.items()][:_NAMED])
 
 
 def _named(missing: Mapping[int, list[str]], n: int) -> str:

@@ -181,6 +181,10 @@ class Signs:
         said = self._read_all([i])[i]
         return str(said.get("failed", "")) if said != self._begun[i] else ""
 
+    def had_failed(self, i: int) -> str:
+        """Return what had ended part `i` before these were begun to be looked at, where it has not begun again."""
+        return str(self._begun[i].get("failed", "")) if self._read_all([i])[i] == self._begun[i] else ""
+
     def differs(self, i: int, alike: Mapping[str, str]) -> list[str]:
         """Return in words what is not the same for part `i`; nothing where it has not been at work since."""
         said = self._read_all([i])[i]

@@ -117,6 +117,14 @@ def test_a_part_that_failed_is_told_to_those_that_wait(w: Path) -> None:
     assert other.returncode == 1 and "waits for part 1/2, which ended (the disk: is full" in said
 
 
+def test_a_part_that_had_failed_before_is_told_to_those_that_begin_to_wait(w: Path) -> None:
+    """It may be run again any moment, so they wait; but they say what ended it, and not that it gives no sign alone."""
+    with pytest.raises(StageError), Presence(BoardInFolder(w / ".aside" / presence.PARTS), Part(1, 2), print):
+        raise StageError("the disk", "is full", "")
+    with pytest.raises(StageError, match=r"no sign for 0 s; 1/2 had ended before \(the disk: is full"):
+        tawt.run("+dataset", w, part="2/2", wait="0", **QUICK)
+
+
 def test_a_part_tells_others_no_cell_that_a_library_quotes(tmp_path: Path) -> None:
     """Of an error that is not ours it tells the kind: what others print, and what lies there, holds no more."""
     with pytest.raises(ValueError), Presence(BoardInFolder(tmp_path), Part(1, 2), print):
