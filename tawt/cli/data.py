@@ -124,7 +124,8 @@ def ingest(
         next_command(again())
         return
     if prepare:
-        next_command(follow("run", "+dataset", workspace=workspace, store=store, part="1/N"))
+        raw = raw_dir if store is not None else None
+        next_command(follow("run", "+dataset", workspace=workspace, store=store, raw=raw, part="1/N"))
         return
     given: dict[str, Any] = {"workspace": workspace, "threads": threads, "memory_limit": memory_limit, "store": store}
     next_command(follow("build-vocab", **given, form=form))
@@ -230,7 +231,11 @@ def run(
             report=report,
         )
     tell_run(result, form)
-    next_command(again() if dry_run else result.following or follow("check", workspace=workspace, form=form))
+    # a folder of one machine holds what that needed alone
+    then = (
+        follow("check", workspace=workspace, form=form) if store is None else follow("pull", store, workspace=workspace)
+    )
+    next_command(again() if dry_run else result.following or then)
 
 
 def export(

@@ -12,7 +12,7 @@ from tawt.pipeline.holding import hold
 from tawt.pipeline.parts import Shared, run_part
 from tawt.pipeline.plan import Plan
 from tawt.pipeline.presence import Part, said_in
-from tawt.pipeline.records_there import bring_records, send_prepared
+from tawt.pipeline.records_there import bring_records, mark_stored, send_prepared
 from tawt.pipeline.run import Judges, Report, RunResult
 from tawt.pipeline.stored import BoardInStore, Stored
 from tawt.pipeline.undone import Asked
@@ -49,11 +49,13 @@ def joined(
         raise ConfigError("--dry-run", what, "leave --dry-run or --store out")
     store = Store(url)
     with hold(root):
-        if not bring_records(store, root, raw_root) and not begins:
-            raise ConfigError(
-                store.url, "holds no workspace, expected one",
-                f"`{command('ingest', 'RAW_DIR', pipeline='NAME', workspace=root, store=store.url, prepare=True)}`",
-            )  # fmt: skip
+        if not bring_records(store, root, raw_root):
+            if not begins:
+                raise ConfigError(
+                    store.url, "holds no workspace, expected one",
+                    f"`{command('ingest', 'RAW_DIR', pipeline='NAME', workspace=root, store=store.url, prepare=True)}`",
+                )  # fmt: skip
+            mark_stored(root, store.url)
         yield Stored(root, store, lambda text: report({"event": "note", "text": text}))
 
 

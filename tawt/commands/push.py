@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from tawt.builtin.all import graph_of
 from tawt.commands.in_store import hold_free, joined
 from tawt.contracts.workspace import PIPELINE
 from tawt.errors import ConfigError, FileError
-from tawt.files import whole, write_sealed
+from tawt.files import whole
 from tawt.pipeline.holding import hold
 from tawt.pipeline.keys import Now
 from tawt.pipeline.manifest import Manifest, make_again, manifest_at, read_manifest
-from tawt.pipeline.records_there import Where, hold_own, send_prepared
+from tawt.pipeline.presence import Part, Presence
+from tawt.pipeline.records_there import hold_own, mark_stored, send_prepared
 from tawt.pipeline.stored import Stored
 from tawt.pipeline.workspace import LEDGER, STORED, open_workspace
 from tawt.seals import sha256_file
@@ -36,7 +37,7 @@ class Moved:
 
 
 def push(url: str, workspace: str | Path, *, report: Report = lambda event: None) -> Moved:
-    """Put a workspace into an object store: what is there of it already is not sent again.
+    """Put a workspace into an object store: what is there of it already is not sent again, what else is there goes.
 
     Args:
         url: Of a folder there, empty or with this workspace, as `s3://BUCKET/FOLDER`: of a kind that fsspec opens.
@@ -44,34 +45,40 @@ def push(url: str, workspace: str | Path, *, report: Report = lambda event: None
         report: Hears, stage by stage, how many of all are there.
 
     Raises:
-        ConfigError: The URL is none, or another workspace lies there.
+        ConfigError: The URL is none, or another workspace lies there, or more of this one than is here.
         FileError: A file is not as it was written, or the store cannot be reached.
     """
     root, store = Path(workspace).expanduser(), Store(url)
     open_workspace(root)
     with hold(root):
-        opened, stored = open_workspace(root), Stored(root, store, lambda text: report({"event": "note", "text": text}))
-        if (root / STORED).is_file():
+        say: Callable[[str], None] = lambda text: report({"event": "note", "text": text})  # noqa: E731
+        opened, stored = open_workspace(root), Stored(root, store, say)
+        if store.read(PIPELINE) is None:
+            pass  # an empty place may be this one's, whatever was before
+        elif (root / STORED).is_file():
             hold_own(root, store.url)
-        elif store.read(PIPELINE) is not None:
+        else:
             raise ConfigError(
                 store.url, "holds a workspace already, expected an empty folder or the place of this one",
                 f"give another; `{command('pull', store.url, workspace='FOLDER')}` brings the one that is there",
             )  # fmt: skip
         hold_free(stored, None)
-        found = [manifest_at(path) for path in sorted((root / "manifests").glob("*.json"))]
-        here = [one for one in found if one is not None and read_manifest(opened, one.stage) is not None]
-        there = {one.stage: one for one in stored.finished()}
-        to_send = [one for one in here if one.stage not in there or there[one.stage].hashes != one.hashes]
-        for one in to_send:
-            _hold(root, one)
-        write_sealed(root / STORED, Where(url=store.url).model_dump())
-        graph = graph_of(opened)
-        send_prepared(store, opened, graph, Now(opened))
-        _tell(report, 0, len(to_send))
-        for n, one in enumerate(to_send, 1):
-            stored.made(one, anew=True)
-            _tell(report, n, len(to_send))
+        with Presence(stored.board, Part(1, 1), say):  # two would take each other's for what nobody lists
+            found = [manifest_at(path) for path in sorted((root / "manifests").glob("*.json"))]
+            here = [one for one in found if one is not None and read_manifest(opened, one.stage) is not None]
+            there = {one.stage: one for one in stored.finished()}
+            _hold_whole(root, store.url, {one.stage for one in here}, there)
+            to_send = [one for one in here if one.stage not in there or there[one.stage].hashes != one.hashes]
+            for one in to_send:
+                _hold(root, one)
+            mark_stored(root, store.url)
+            graph = graph_of(opened)
+            send_prepared(store, opened, graph, Now(opened))
+            _tell(report, 0, len(to_send))
+            for n, one in enumerate(to_send, 1):
+                stored.made(one, anew=True)
+                _tell(report, n, len(to_send))
+            stored.sweep()
     return Moved(tuple(here), len(to_send))
 
 
@@ -109,6 +116,18 @@ def pull(
 def _tell(report: Report, n_done: int, n: int) -> None:
     if n:
         report({"event": "part", "n_done": n_done, "n_rows": n})
+
+
+def _hold_whole(root: Path, url: str, here: set[str], there: Mapping[str, Manifest]) -> None:
+    """Hold that all stages that are there are here: who is forgotten here would stay in the others."""
+    if others := sorted(there.keys() - here):
+        more = f" and {len(others) - 1} more" if others[1:] else ""
+        raise ConfigError(
+            str(root), f"holds no finished {others[0]}{more}, which the store has, expected all of it: who is "
+            "forgotten here would stay there",
+            f"`{command('pull', url, workspace='FOLDER')}` brings all, to forget and to push from there; what `tawt "
+            "forget` took out is made again by `tawt run`",
+        )  # fmt: skip
 
 
 def _hold(root: Path, manifest: Manifest) -> None:

@@ -104,7 +104,6 @@ def bring_records(store: Store, root: Path, raw_root: Path | None) -> bool:
     hold_own(root, store.url)
     found = {name: content for name in (*_RECORDS, PREPARED) if (content := store.read(name)) is not None}
     if PIPELINE not in found:
-        write_sealed(root / STORED, Where(url=store.url).model_dump())
         return False
     (root / ASIDE).mkdir(exist_ok=True)
     for name, content in sorted(found.items(), key=lambda one: one[0] != PIPELINE):  # which tells what the folder is
@@ -116,11 +115,16 @@ def bring_records(store: Store, root: Path, raw_root: Path | None) -> bool:
                 raise FileError(store.place(name), what, f"write it anew: `{again}`")
     for name in {*_RECORDS} - {*found}:
         remove(root / name)
-    write_sealed(root / STORED, Where(url=store.url).model_dump())
+    mark_stored(root, store.url)
     prepared = read_record(root / ASIDE / PREPARED, Prepared, absent=Prepared(), sealed=True)
     remove(root / ASIDE / PREPARED)
     _write_local(root, prepared, raw_root)
     return True
+
+
+def mark_stored(root: Path, url: str) -> None:
+    """Write down which store the workspace of a folder is in."""
+    write_sealed(root / STORED, Where(url=url).model_dump())
 
 
 def hold_own(root: Path, url: str) -> None:

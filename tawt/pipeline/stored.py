@@ -24,7 +24,7 @@ from tawt.pipeline.manifest import Manifest, manifest_at, read_manifest, reason_
 from tawt.pipeline.plan import Plan, Step
 from tawt.pipeline.presence import PARTS, Part
 from tawt.pipeline.records_there import hold_prepared, send_records
-from tawt.pipeline.workspace import Workspace, beside, folder_of, manifest_path, open_workspace
+from tawt.pipeline.workspace import OF_STAGES, Workspace, beside, folder_of, manifest_path, open_workspace
 from tawt.places import remove
 from tawt.raw.beside import IMAGES
 from tawt.seals import sha256_file
@@ -135,13 +135,14 @@ class Stored:
         if before is not None and before.fingerprint == manifest.fingerprint and not anew:
             return before  # another process did the same at once: the first counts
         listed = f"manifests/{name}.json"
-        same = before.hashes if before is not None and not anew else {}
+        known = before.hashes if before is not None else {}
+        same = known if not anew else {}
         self.store.remove([listed])
         to_send = [file for file, sha256 in manifest.hashes.items() if same.get(file) != sha256]
         each(to_send, lambda file: self.store.put(self.root / file, file))
         self.store.write(listed, manifest_path(self.root, name).read_bytes())
         left = [file for file in self.store.names(folder_of(name)) if file not in manifest.files]
-        left += [file for file in beside(name) if same and file in same and file not in manifest.files]
+        left += [file for file in beside(name) if file in known and file not in manifest.files]
         self.store.remove([*left, *self._handed_in(name)])
         return manifest
 
@@ -189,6 +190,13 @@ class Stored:
         gone = [m for m in self.finished() if m.stage not in kept and m.stage.partition(".")[0] in layers]
         self.forget(gone)
         send_records(self.store, self.root)
+
+    def sweep(self) -> None:
+        """Remove what no finished stage lists, while nobody is at work: a kill left it, and people may be in it."""
+        finished = self.finished()
+        listed = {file for one in finished for file in (*one.files, f"manifests/{one.stage}.json")}
+        there = [name for folder in (*OF_STAGES, ASIDE) for name in self.store.names(folder)]
+        self.store.remove(name for name in there if name not in listed and not name.startswith(f"{ASIDE}/{PARTS}/"))
 
     def forget(self, gone: Collection[Manifest]) -> None:
         """Take stages out, the manifest first."""

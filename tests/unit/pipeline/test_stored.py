@@ -17,6 +17,7 @@ from tawt.errors import ConfigError, FileError, StageError, StaleError
 from tawt.pipeline import records_there
 from tawt.pipeline.each_shard import HANDED_IN
 from tawt.pipeline.manifest import Components
+from tawt.pipeline.stored import BoardInStore
 from tawt.pipeline.workspace import STORED
 from tawt.stores import Store
 from tests.unit.conftest import Hospital
@@ -114,6 +115,59 @@ def test_nothing_of_this_machine_goes_to_a_store(hospital: Hospital, made: Path)
     assert not [name for name in files(made) if str(hospital.raw).encode() in (made / name).read_bytes()]
 
 
+def test_what_no_stage_lists_goes_with_a_push(hospital: Hospital, made: Path, tmp_path: Path) -> None:
+    """What somebody who was killed left: below any layer, in quarantine, of shards, of manifests and handed in. What is
+    no stage's stays."""
+    left = ["staging/patients/x.parquet", "codes/labs/x.parquet", "links/old/x.parquet", "quarantine/gone.parquet",
+            "shards/gone.parquet", "manifests/gone.json", ".aside/events-1-handed-in/x.parquet"]  # fmt: skip
+    for name in (*left, "runs/r/x"):
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_bytes(b"a person")
+    tawt.push(f"file://{made}", tmp_path / "own")
+    assert not {*left} & {*files(made)} and (made / "runs/r/x").exists()
+    assert hashes(made) == hashes(hospital.workspace)
+
+
+def test_two_do_not_push_at_once(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would take what the other sends for what no stage lists: one is told that the workspace is in use."""
+    url, put, said = f"file://{made}", Store.put, []
+    shutil.copytree(tmp_path / "own", tmp_path / "w")
+    (made / "manifests" / "vocabulary.json").unlink()
+
+    def meanwhile(self: Store, path: Path, name: str) -> None:
+        with pytest.raises(ConfigError, match="is in use") as told:
+            tawt.push(url, tmp_path / "w")
+        said.append(told.value.what)
+        put(self, path, name)
+
+    monkeypatch.setattr(BoardInStore, "beat_seconds", 0.1)
+    monkeypatch.setattr(Store, "put", meanwhile)
+    assert tawt.push(url, tmp_path / "own").n_moved == 1 and said
+    assert not (made / ".aside").exists() or not files(made / ".aside")
+
+
+def test_who_holds_a_part_of_a_workspace_alone_does_not_push(hospital: Hospital, made: Path, tmp_path: Path) -> None:
+    """Somebody who is forgotten in it would stay in what is there besides; what is there stays as it is."""
+    url, before = f"file://{made}", hashes(made)
+    tawt.run("vocabulary", tmp_path / "w", store=url, raw=hospital.raw, force=True, **QUICK)
+    with pytest.raises(ConfigError, match=r"holds no finished .* more, which the store has"):
+        tawt.push(url, tmp_path / "w")
+    assert hashes(made) == before
+
+
+def test_a_place_without_a_workspace_binds_no_folder(hospital: Hospital, made: Path, tmp_path: Path) -> None:
+    """A slip in a URL: the right one is taken then. A push that could not be done is done elsewhere."""
+    for command in (tawt.pull, lambda url, w: tawt.run("dataset", w, store=url)):
+        with pytest.raises(ConfigError, match="holds no workspace"):
+            command(f"file://{tmp_path / 'slip'}", tmp_path / "w")
+    assert tawt.pull(f"file://{made}", tmp_path / "w").n_moved > 15
+    own = Path(shutil.copytree(hospital.workspace, tmp_path / "again"))
+    (tmp_path / "no folder").write_bytes(b"")
+    with pytest.raises(FileError, match="cannot be reached"):
+        tawt.push(f"file://{tmp_path / 'no folder'}/x", own)
+    assert tawt.push(f"file://{tmp_path / 'other'}", own).n_moved > 15
+
+
 @pytest.mark.parametrize("how", ["flipped", "truncated", "gone"])
 def test_an_object_that_is_not_as_it_was_written_is_found(made: Path, tmp_path: Path, how: str) -> None:
     """By whoever needs it, with its URL; the stage that wrote it, made again, mends it."""
@@ -203,7 +257,12 @@ def test_all_machines_make_the_same(
         ({"store": "file:///x", "dry_run": True}, "a dry run writes nothing"),
         ({"store": "file:///x", "executor": "ray"}, "expected no --store"),
         ({"raw": "raw"}, "expected --store too"),
-        ({"store": "s3://me:secret@bucket/x"}, "names a user in its URL"),
+        ({"store": "s3://me:secret@bucket/x"}, "may name a user"),
+        ({"store": "S3://me:secret@bucket/x"}, "may name a user"),
+        ({"store": "s3:/me:secret@bucket/x"}, "may name a user"),
+        ({"store": "simplecache::s3://me:secret@bucket/x"}, "may name a user"),
+        ({"store": "s3://bucket/x#secret"}, "may name a user"),
+        ({"store": "s3://bucket/x?key=secret"}, "may name a user"),
         ({"store": "work"}, "is no URL of a workspace"),
     ],
 )
