@@ -10,10 +10,11 @@ from pathlib import Path
 from tawt.arrays import Floats
 from tawt.assessment.attacks import Describe, Privacy, over_people, privacy, seen
 from tawt.assessment.learned import answers_of, task_of
+from tawt.assessment.likelihoods import by_event, log_likelihoods
 from tawt.assessment.result import NAMES
 from tawt.assessment.sides import Sides
 from tawt.assessment.smaller import Smaller
-from tawt.assessment.spaces import by_event, log_likelihoods, space_of
+from tawt.assessment.spaces import space_of
 from tawt.assessment.transformer import transformer
 from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.workspace import is_workspace

@@ -1,4 +1,4 @@
-"""What a run says of whole records: embeddings, between which distances are measured, and how likely it finds them."""
+"""What a run says of whole records as embeddings, between which distances are measured."""
 
 from __future__ import annotations
 
@@ -7,20 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import torch
 
-from tawt.arrays import Floats
-from tawt.batching.host import HostBatch
-from tawt.batching.loader import PackedLoader
 from tawt.chance import Salt, draw
-from tawt.config.next_event import DRAWN
 from tawt.dataset.reader import Split
 from tawt.dataset.records import Cohort, Records
 from tawt.dataset.shard import Columns, Mapped
 from tawt.fidelity.summaries import Matrix
-from tawt.objectives import next_event
 from tawt.runs.embedding import Embedding
-from tawt.runs.load import LoadedDecoder
 
 _ALWAYS_KNOWN = -(1 << 62)
 
@@ -86,45 +79,3 @@ def space_of(
         return matrix
 
     return plain, scaled
-
-
-def log_likelihoods(decoder: LoadedDecoder, cohort: Cohort, time_origin: str, calendar: str) -> Floats:
-    """Return the log likelihood of each record's last window, `(n,)` nats: of when what came, and its values.
-
-    Args:
-        decoder: Without a latent: what is likely given that is no likelihood of the record.
-        cohort: In its vocabulary.
-        time_origin: What its times count from.
-        calendar: What its dates mean.
-    """
-    found = np.zeros(cohort.n_subjects)
-    first = 0
-    for part in cohort.parts():
-        split = as_split(part, time_origin, calendar)
-        if split.n_triplets:
-            alone = decoder.config.batching.model_copy(update={"tokens_per_batch": 1})  # a record a batch
-            loader = PackedLoader(split, decoder.vocabulary, alone, decoder.config.train.seed)
-            costs = list(loader.sequential(make=lambda batch, number: _cost(decoder, batch)))
-            found[first + loader.in_order.documents.subjects] = -np.array(costs)
-        first += part.n_subjects
-    return found
-
-
-@torch.no_grad()
-def _cost(decoder: LoadedDecoder, host: HostBatch) -> float:
-    """Return what the parts of one record cost, nats."""
-    encoder = decoder.encoder
-    heads = decoder.heads
-    targets = next_event.make_targets(
-        host, decoder.vocabulary, heads.knots, heads.told_types, by_clock=heads.n_hours > 0
-    )  # fmt: skip
-    tokens = encoder.closed(*encoder.opened(host.tensors())).tokens
-    tables = encoder.embedding.data_type.weight, encoder.embedding.value.category_rows
-    sums = next_event.loss_sums(decoder.heads, tables, tokens, targets, DRAWN)
-    return float(torch.stack([*sums.values()]).double().sum())
-
-
-def by_event(likelihood: Floats, cohort: Cohort) -> Floats:
-    """Return log likelihoods by event: long records are less likely as a whole, whoever they are."""
-    lengths = np.concatenate([part.lengths for part in cohort.parts()])
-    return likelihood / np.maximum(lengths, 1)

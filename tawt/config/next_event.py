@@ -71,6 +71,5 @@ class NextConfig(Section):
     @property
     def parts(self) -> dict[str, float]:
         """Weights of the parts that are on."""
-        own = "step", "gap", "type", "status", "number", "category", "later"
-        each = {part: self.weight * getattr(self, f"{name}_weight") for part, name in zip(NEXT, own, strict=True)}
+        each = {part: self.weight * getattr(self, f"{part.removeprefix('next_')}_weight") for part in NEXT}
         return {part: weight for part, weight in each.items() if weight > 0}

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from tawt.batching.host import HostBatch
 from tawt.contracts.dataset import US_PER_HOUR
-from tawt.models.decoder.due import NEVER, last_times
 from tawt.models.decoder.later import N_SPANS, SPANS, seen, span_of
+from tawt.models.decoder.past import NEVER, last_times
 
 EVERY = 4
 """Of so many events one is asked of."""

@@ -23,7 +23,7 @@ from tawt.models.decoder.heads import GAPS, Counted, Step
 from tawt.models.decoder.places import KNOTS
 from tawt.models.time_encoding import MINUTES
 from tawt.objectives.later import count_rates, later_truths, rarer_types
-from tawt.objectives.next_event import make_targets
+from tawt.objectives.next_targets import make_targets
 
 MOST_NUMBERS = 1 << 22
 """Rows after which numbers are not looked at any more."""

@@ -30,6 +30,7 @@ from tawt.modalities.fusion.pairs import Pairing
 from tawt.models.decoder.latent import normals
 from tawt.objectives import forecast, masked, next_event
 from tawt.objectives.baselines import Baselines, forecast_types
+from tawt.objectives.next_targets import make_targets
 from tawt.objectives.parts import LABEL, weights
 
 _LATENT = 12
@@ -107,7 +108,7 @@ class Preparer:
         if objective.next.weight:
             counted = self.baselines.next
             assert counted is not None
-            following = next_event.make_targets(
+            following = make_targets(
                 batch, vocabulary, counted.knots, counted.told_types, by_clock=objective.next.n_hours > 0,
                 # what tells how well it does is the likelihood
                 quiet_hours=objective.next.quiet_hours if self.training else 0.0,

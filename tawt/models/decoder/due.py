@@ -7,9 +7,7 @@ clock comes again after whole hours, and hardly a few minutes before: that is to
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,8 +21,6 @@ _NEAR = 1 / 120
 """Hours from a whole one that are none of it: half a minute."""
 _MANY = 10.0
 """What a sum over all data_types that came is divided by, not by how many there are: more may be added to a decoder."""
-NEVER = -(1 << 62)
-"""us: no time; a record may begin before the moment that times count from."""
 
 
 class Due(nn.Module):
@@ -92,31 +88,3 @@ class Came(nn.Module):
         ago = ever * log_minutes(age_hours.clamp_min(0)).to(table.dtype)
         told: Tensor = self.of_came(torch.cat([(age_hours == 0).to(table.dtype) @ table, ever @ table, ago @ table], 1))
         return told
-
-
-def last_times(
-    data_type: NDArray[np.integer], time: NDArray[np.int64], bounds: NDArray[np.int64], told: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return when each of some data_types came last before each of `n` triplets, and behind the last of each document.
-
-    Args:
-        data_type: `(n,)`, of documents one after the other.
-        time: `(n,)`, of each.
-        bounds: `(d + 1,)`, where documents begin and end.
-        told: `(r,)`, the data_types.
-
-    Returns:
-        `(n, r)` and `(d, r)`; `NEVER` where there is none in the document.
-    """
-    n, r = len(data_type), len(told)
-    column = np.full(max(int(told.max(initial=-1)), int(data_type.max(initial=-1))) + 1, r)
-    column[told] = np.arange(r)
-    last = np.zeros((n + 1, r + 1), dtype=np.int32)
-    last[np.arange(1, n + 1), column[data_type]] = np.arange(1, n + 1)
-    last = np.maximum.accumulate(last, axis=0)[:, :r]
-    first = bounds[:-1]
-
-    def when(rows: NDArray[np.int32], begins: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.where(rows > begins[:, None], time[np.maximum(rows - 1, 0)] if n else NEVER, NEVER)
-
-    return when(last[:-1], first.repeat(np.diff(bounds))), when(last[bounds[1:]], first)

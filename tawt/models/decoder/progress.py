@@ -10,9 +10,9 @@ from torch import Tensor
 
 from tawt.batching.batch import PackedBatch
 from tawt.contracts.dataset import US_PER_HOUR
-from tawt.models.decoder.due import NEVER
 from tawt.models.decoder.gaps import US_PER_MINUTE
 from tawt.models.decoder.heads import Step
+from tawt.models.decoder.past import NEVER
 from tawt.models.decoder.places import level, rank_as_last
 from tawt.models.decoder.schedule import Schedule
 

@@ -129,7 +129,7 @@ class Sampler:
             states = self._read(drawn)
 
     def _draw(self, states: Tensor, number: int) -> Drawn:
-        # what may come, and what it is told, is what `objectives.next_event.make_targets` learns: change both
+        # what may come, and what it is told, is what `objectives.next_targets.make_targets` learns: change both
         heads, table, so_far = self.heads, self.encoder.embedding.data_type.weight, self.progress
         waited = self._waited() if number == 0 and self._asked.any() else None
         gaps = heads.gaps(states, so_far.marks() if heads.n_hours else None)

@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 
 import tawt
 from tawt.assessment import measured
+from tawt.assessment.likelihoods import log_likelihoods
 from tawt.assessment.sides import control, n_of_own, sides_of
-from tawt.assessment.spaces import embedded, log_likelihoods
+from tawt.assessment.spaces import embedded
 from tawt.cli.app import app
 from tawt.config.train import PretrainConfig
 from tawt.dataset.reader import open_dataset
@@ -302,18 +303,19 @@ def _cost_of_batches(decoder, split) -> float:
 
     from tawt.batching.loader import PackedLoader
     from tawt.config.next_event import DRAWN
-    from tawt.objectives import next_event
+    from tawt.objectives.next_event import loss_sums
+    from tawt.objectives.next_targets import make_targets
 
     total = 0.0
     loader = PackedLoader(split, decoder.vocabulary, decoder.config.batching)
     for host in loader.sequential(make=lambda batch, number: batch):
-        targets = next_event.make_targets(
+        targets = make_targets(
             host, decoder.vocabulary, decoder.heads.knots, decoder.heads.told_types, by_clock=decoder.heads.n_hours > 0
         )
         with torch.no_grad():
             tokens = decoder.encoder.closed(*decoder.encoder.opened(host.tensors())).tokens
             tables = decoder.encoder.embedding.data_type.weight, decoder.encoder.embedding.value.category_rows
-            total += sum(float(x) for x in next_event.loss_sums(decoder.heads, tables, tokens, targets, DRAWN).values())
+            total += sum(float(x) for x in loss_sums(decoder.heads, tables, tokens, targets, DRAWN).values())
     return total
 
 

@@ -25,7 +25,7 @@ from tawt.models.decoder.progress import Progress
 from tawt.models.decoder.reading import Reading
 from tawt.models.decoder.sample import Sampler
 from tawt.models.encoder import Encoder
-from tawt.objectives.next_event import make_targets
+from tawt.objectives.next_targets import make_targets
 
 HOUR = 3_600_000_000
 TERMS = {

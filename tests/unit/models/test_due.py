@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tawt.models.decoder.due import NEVER, Due, last_times
+from tawt.models.decoder.due import Due
+from tawt.models.decoder.past import NEVER, last_times
 
 HOUR = 3_600_000_000
 
