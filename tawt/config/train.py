@@ -35,6 +35,9 @@ class TrainConfig(Section):
     `inverse_sqrt` and `constant`, a run may be resumed with more `max_steps`."""
     decay_steps: int = Field(0, ge=0, le=MAX_STEPS)
     """`stable`: steps over which the rate falls at the end; 0 = a tenth of `max_steps`."""
+    dropout_until: float = Field(1.0, gt=0, le=1)
+    """Share of the steps with dropout; nothing is dropped in those behind, for what a model says without dropout, as
+    in use, is not quite what it learned to say with it."""
     warmup_steps: int = Field(50, ge=0, le=MAX_STEPS)
     """Steps of linear warm-up; cut to a tenth of `max_steps` where that is less."""
     betas: tuple[Beta, Beta] = (0.9, 0.98)

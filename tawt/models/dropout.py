@@ -31,6 +31,14 @@ class Dropout(nn.Dropout):
         return torch.where(chances >= dropped, x * (LEVELS / (LEVELS - dropped)), 0.0)
 
 
+def stop_dropping(model: nn.Module) -> bool:
+    """Drop nothing from now on, in training neither; return whether something was dropped before."""
+    dropping = [module for module in model.modules() if isinstance(module, nn.Dropout) and module.p]
+    for module in dropping:
+        module.p = 0.0
+    return bool(dropping)
+
+
 def draw_bytes(shape: tuple[int, ...], device: torch.device) -> Tensor:
     """Return uniform bytes of torch's seeded stream."""
     n = prod(shape)

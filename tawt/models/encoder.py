@@ -254,7 +254,7 @@ class Encoder(nn.Module):
         if one is not _through:
             x = x.to(_computes_in(x)) if self.narrow else x
             more = torch.zeros_like(x, dtype=_computes_in(x))  # so that the first block is as the others
-            if self.training and self.config.dropout and not again:  # which would keep the bytes of all blocks
+            if self.training and self.dropout.p and not again:  # which would keep the bytes of all blocks
                 chances = draw_bytes((len(self.blocks), 2, *x.shape), x.device).unbind()
         for block, own in zip(self.blocks, chances, strict=True):
             given = (block, x, more, where, own)

@@ -21,7 +21,7 @@ from tawt.training.best import lost_best
 from tawt.training.checkpoint import ANOTHER, OPTIMIZER, WEIGHTS, Checkpoint, latest_checkpoint
 from tawt.training.device import Compute
 from tawt.training.metrics import HINT, lines_of, read_metrics
-from tawt.training.optim import same_rates, warmup_steps
+from tawt.training.optim import same_steps, warmup_steps
 from tawt.training.outputs import LOCK, is_run
 from tawt.training.versions import read_versions
 
@@ -235,12 +235,12 @@ def _as_now(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def longer(was: dict[str, Any], now: TrainConfig, steps: int) -> dict[str, int]:
-    """Return `max_steps` and `warmup_steps` as they are now, if steps grew and those made had the same rates."""
+    """Return `max_steps` and `warmup_steps` as they are now, if steps grew and those made were the same."""
     try:
         before = TrainConfig.model_validate(was["train"])
     except (KeyError, ValidationError):
         return {}
-    grown = before.max_steps < now.max_steps and same_rates(before, now, steps)
+    grown = before.max_steps < now.max_steps and same_steps(before, now, steps)
     return {"max_steps": now.max_steps, "warmup_steps": now.warmup_steps} if grown else {}
 
 

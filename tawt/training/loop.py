@@ -24,7 +24,7 @@ from tawt.training.checkpoint import Checkpoint, full_weights, save_checkpoint
 from tawt.training.distributed import put_away
 from tawt.training.health import embedding_health, latent_health
 from tawt.training.metrics import START, MetricsFile, means
-from tawt.training.optim import learning_rate
+from tawt.training.optim import drops, learning_rate
 from tawt.training.plan import N_LOOKED_AT, without_gradient, without_position
 from tawt.training.repeatable import repeatable
 from tawt.training.scaler import LEAST
@@ -134,7 +134,8 @@ class Trainer:
             for part in self.stepper.parts:
                 if not counted.count[part]:
                     self.report({"event": "note", "text": without_position(part, "the first step")})
-        results = self.stepper.step(rate, examples, counted, kl_share(self.setup.config.objective, step))
+        kl = kl_share(self.setup.config.objective, step)
+        results = self.stepper.step(rate, examples, counted, kl, drops(step, self.config))
         self._pending.put(results, {"step": step, "rate": rate, "counted": counted})
         self._read()
         return counted.stop

@@ -71,6 +71,13 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return low + (config.lr - low) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def same_rates(was: TrainConfig, now: TrainConfig, steps: int) -> bool:
-    """Return whether the first steps have equal rates under both, so that a run of one can go on as the other."""
-    return all(learning_rate(step, was) == learning_rate(step, now) for step in range(steps))
+def drops(step: int, config: TrainConfig) -> bool:
+    """Return whether optimizer step `step`, counted from 0, has dropout, where the model has some."""
+    return step < round(config.dropout_until * config.max_steps)
+
+
+def same_steps(was: TrainConfig, now: TrainConfig, steps: int) -> bool:
+    """Return whether the first steps have equal rates under both, and dropout or none, so that a run of one can go on
+    as the other."""
+    how = (learning_rate, drops)
+    return all(one(step, was) == one(step, now) for step in range(steps) for one in how)

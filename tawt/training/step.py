@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tawt.batching.example import Example
 from tawt.chance import draw
 from tawt.config.latent import KL
+from tawt.models.dropout import stop_dropping
 from tawt.objectives.compared import Compared, compared_of
 from tawt.objectives.contrastive import found
 from tawt.objectives.parts import CONTRASTIVE, PAIRED, divisors, weights
@@ -141,7 +142,9 @@ class Stepper:
             counts[part], baseline[part] = self.compared.count(whole), self.compared.baseline_sum(whole)
         return Counted(counts, baseline, round(total[2 * n]), total[2 * n + 1] > 0, keys)
 
-    def step(self, rate: float, examples: Sequence[Example], counted: Counted, kl: float = 1.0) -> Tensor:
+    def step(
+        self, rate: float, examples: Sequence[Example], counted: Counted, kl: float = 1.0, drops: bool = True
+    ) -> Tensor:
         """Change the weights by one step; skipped on the device where a loss or gradient is not finite.
 
         Args:
@@ -149,6 +152,7 @@ class Stepper:
             examples: This process's batches, on the host, in order.
             counted: See `count`.
             kl: Share of its weight that the divergence of a latent has yet.
+            drops: Whether there is dropout yet; where there was none once, there is none again.
 
         Returns:
             What happened, for `read`, a float64 vector on the device.
@@ -156,6 +160,8 @@ class Stepper:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group[SHARE]
         self.spread.train()
+        if not drops and stop_dropping(self.setup.model) and self._replays is not None:
+            self._replays = Replays(self._gradient, self.compute.device, self._weights)
         # where graphs are replayed, gradients stay where they are
         self.optimizer.zero_grad(set_to_none=self._replays is None)
         device, pin = self.compute.device, self.compute.device.type == "cuda"

@@ -36,7 +36,7 @@ class TimeAwareAttention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.n_heads = config.n_heads
-        self.dropout = config.attention_dropout
+        self.dropout = nn.Dropout(config.attention_dropout)
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
         self.out = nn.Linear(config.d_model, config.d_model, bias=False)
         # equal at the start, so that a token first looks at those that are like it; they part as they learn
@@ -74,7 +74,7 @@ class TimeAwareAttention(nn.Module):
     def mixed(self, q: Tensor, k: Tensor, v: Tensor, where: Geometry) -> Tensor:
         """What each query sees, `(n_heads, t, d_head)` all, queries and keys turned, by the kernel of the geometry."""
         terms = self.terms()
-        dropout = self.dropout if self.training else 0.0
+        dropout = self.dropout.p if self.training else 0.0
         if where.kernel in ("flex", "varlen"):
             assert not dropout, "choose_kernel keeps dropout from these"
             return (flex_packed if where.kernel == "flex" else varlen_packed)(q, k, v, terms, where)

@@ -19,7 +19,7 @@ from tawt.errors import CheckpointError, ConfigError
 from tawt.models.encoder import Encoder
 from tawt.seals import changed_files, sha256_file
 from tawt.training.metrics import read_metrics
-from tawt.training.optim import learning_rate, make_optimizer, same_rates
+from tawt.training.optim import learning_rate, make_optimizer, same_steps
 
 
 def changed(config: PretrainConfig, *settings: str) -> PretrainConfig:
@@ -170,7 +170,9 @@ def test_the_rate_is_stable_until_it_falls():
     tenth = config.model_copy(update={"decay_steps": 0})
     assert [learning_rate(step, tenth) for step in range(100)] == rates
     longer = config.model_copy(update={"max_steps": 200})
-    assert same_rates(config, longer, 90) and not same_rates(config, longer, 91)
+    assert same_steps(config, longer, 90) and not same_steps(config, longer, 91)
+    dropping = [one.model_copy(update={"dropout_until": 0.5}) for one in (config, longer)]
+    assert same_steps(*dropping, 50) and not same_steps(*dropping, 51)
     for few in (
         TrainConfig(max_steps=1, schedule="stable"),
         TrainConfig(max_steps=3, schedule="stable", decay_steps=9),
