@@ -31,8 +31,7 @@ from tawt.sources.stage import Bound, BuiltIn, Input, StageResult, Tick
 from tawt.transforms.columns import Int64s, out_of_order, subjects_by_year, times_of
 from tawt.transforms.events import SplitOf, merge_shard
 from tawt.transforms.losses import counted
-from tawt.transforms.shard_result import Sum
-from tawt.transforms.subject_hash import SPLIT_SALT
+from tawt.transforms.shard_result import Sum, in_columns
 from tawt.transforms.unit_rules import PairRules
 from tawt.transforms.units import Units
 
@@ -56,7 +55,7 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     given, notes = given_splits(bound.settings)
     splits = pipeline.splits
     split_of = SplitOf((splits.train, splits.tuning, splits.held_out), splits.seed, given)
-    units, pairs = Units.of(pipeline, bound.settings.project), _pair_counts(bound, families, given)
+    units, pairs = Units.of(pipeline, bound.settings.project), _pair_counts(bound, families, split_of)
     units.hold(pairs)
     rules = PairRules.fit(pairs, units)
     files = {one.name: _by_shard(one) for one in families}
@@ -66,7 +65,7 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
     def merged(shard: str) -> dict[str, Any]:
         parts = {name: by_shard[shard] for name, by_shard in files.items() if shard in by_shard}
         drop = pipeline.duplicates == "drop"
-        return vars(merge_shard(parts, ranks, rules, split_of, contract, out[shard], drop))
+        return vars(merge_shard(parts, ranks, rules, split_of, contract, out[shard], drop, bound.limits.pieces_each))
 
     written = {name: list(out[name].values()) for name in names}
     hashes = {path: sha256 for one in families for path, sha256 in one.hashes.items()}
@@ -93,9 +92,9 @@ def run_events(bound: Bound, folder: Path, tick: Tick) -> StageResult:
         "value_status": dict(sorted(counts.statuses.items())),
         "unit_rules": dict(sorted(counts.unit_rules.items())),
         **counted(
-            ((*key, n) for key, n in sorted(counts.numbers.items())),
+            zip(*in_columns(counts.numbers), strict=True),
             ((code, n, written, worded) for code, (n, written, worded) in sorted(counts.texts.items())),
-            counts.people_of_rules.items(),
+            enumerate(counts.people_of_rules.tolist()),
             rules,
             people,
         ),  # fmt: skip
@@ -130,23 +129,20 @@ def _by_shard(source: Input) -> dict[str, list[Path]]:
     return out
 
 
-def _pair_counts(bound: Bound, families: list[Input], given: dict[int, int] | None) -> pa.Table:
+def _pair_counts(bound: Bound, families: list[Input], split_of: SplitOf) -> pa.Table:
     """Count the numbers of every (code, unit), in all and in train."""
-    splits = bound.pipeline.splits
-    with closing(connected(bound)) as connection:
-        in_train = f"tawt_hash(subject_id, {SPLIT_SALT + splits.seed}) / 4294967296.0 < {splits.train!r}"
-        if given is not None:
-            table = pa.table(
-                {"id": pa.array(list(given), pa.int64()), "number": pa.array(list(given.values()), pa.int8())}
-            )
-            connection.register("_given", table)
-            in_train = f"coalesce((select number = 0 from _given where id = subject_id), {in_train})"
-        rows = " union all ".join(f"select subject_id, code, unit, numeric_value from {one.name}" for one in families)
-        with wrapped_errors("events", workspace=bound.root, limits=bound.limits):
-            return connection.sql(
-                f"select code, unit, count(*) filter ({in_train}) as n_train, count(*) as n from ({rows}) "
-                f"where isfinite(numeric_value) group by all order by all"
-            ).to_arrow_table()
+    rows = " union all ".join(f"select subject_id, code, unit, numeric_value from {one.name}" for one in families)
+    with (
+        closing(connected(bound)) as connection,
+        wrapped_errors("events", workspace=bound.root, limits=bound.limits),
+    ):
+        subjects = connection.sql(f"select distinct subject_id from ({rows})").to_arrow_table()["subject_id"]
+        in_train = split_of(subjects.to_numpy()) == SPLITS.index("train")
+        connection.register("_train", pa.table({"subject_id": subjects.filter(pa.array(in_train))}))
+        return connection.sql(
+            "select code, unit, count(*) filter (subject_id in (from _train)) as n_train, count(*) as n "
+            f"from ({rows}) where isfinite(numeric_value) group by all order by all"
+        ).to_arrow_table()
 
 
 def _check_files(folder: Path, contract: Contract, n_expected: int) -> tuple[dict[str, Int64s], Counter[int]]:

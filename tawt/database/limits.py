@@ -55,7 +55,17 @@ class Limits:
     @property
     def workers(self) -> int:
         """How many shards may be in memory at once: one per thread, as far as the memory limit goes."""
-        return max(1, min(self.threads, int((self.megabytes - _PROGRAM_MEGABYTES) / _PIECE_MEGABYTES)))
+        return max(1, min(self.threads, self._pieces))
+
+    @property
+    def pieces_each(self) -> int:
+        """How many pieces of a shard each of them may hold as one: two, where there is room, for a shard is seldom
+        larger."""
+        return max(1, min(2, self._pieces // self.workers))
+
+    @property
+    def _pieces(self) -> int:
+        return int((self.megabytes - _PROGRAM_MEGABYTES) / _PIECE_MEGABYTES)
 
     @property
     def tight(self) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,12 @@ class Earlier:
             link(lies, file)
         return result
 
-    def keep(self, folder: Path, results: Mapping[str, dict[str, Any]]) -> None:
-        """Write down what each shard was made of, for the next time."""
+    def keep(self, folder: Path, shards: Iterable[str], told: Callable[[str], str]) -> None:
+        """Write down what each shard was made of, for the next time, and its counts, as the JSON that is told."""
 
         def rows() -> Iterator[pa.Table]:
-            for shard in sorted(results):
-                row = {"shard": shard, "made_of": self._made_of[shard], "result": json.dumps(results[shard])}
+            for shard in sorted(shards):
+                row = {"shard": shard, "made_of": self._made_of[shard], "result": told(shard)}
                 yield pa.table({name: pa.array([text], pa.string()) for name, text in row.items()}, _OF_KEPT)
 
         write_parquets(folder / KEPT, rows(), _OF_KEPT)
@@ -180,7 +180,7 @@ def each_shard(
         raise ShareMadeError
     results = Made(folder, list(shards))
     if earlier is not None:
-        earlier.keep(folder, results)
+        earlier.keep(folder, shards, lambda shard: _marker(folder, shard).read_text(encoding="utf-8"))
     return results
 
 

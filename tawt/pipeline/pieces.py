@@ -7,6 +7,7 @@ known by what is in it and by the number of its first record: a file that comes 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,9 +104,9 @@ def by_pieces(
         tables.append(rejected.table)
         lines += rejected.lines
         if len(rejected.table) <= _MOST_REJECTED:
-            results[piece.name] = result
+            results[piece.name] = json.dumps(result)
         n_before += piece.n_records - len(rejected.lines)
-    return kept, Rejected(pa.concat_tables(tables), lines), lambda: known.keep(folder, results)
+    return kept, Rejected(pa.concat_tables(tables), lines), lambda: known.keep(folder, results, results.__getitem__)
 
 
 def _made(piece: Piece, n_before: int, folder: Path, read: Read) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tawt.readers import parquet_metadata
 from tawt.transforms.columns import array_of, dictionary_of, encoded, looked_up, people_of
 from tawt.transforms.number_texts import number_texts
 from tawt.transforms.order import equal_to_earlier, in_order
-from tawt.transforms.shard_result import ShardResult, Sum
+from tawt.transforms.shard_result import ShardResult, Sum, by_pairs
 from tawt.transforms.some_subjects import Groups, Piece, pieces_of, read_piece
 from tawt.transforms.subject_hash import assign_splits
 from tawt.transforms.unit_rules import Judged, PairRules
@@ -71,6 +71,7 @@ def merge_shard(
     contract: Contract,
     out: Mapping[str, Path],
     drop_duplicates: bool,
+    n_pieces: int = 1,
 ) -> ShardResult:
     """Merge one shard's event parts into sorted events, one file per split.
 
@@ -82,10 +83,11 @@ def merge_shard(
         contract: Of events.
         out: Split -> file to write.
         drop_duplicates: Whether a row equal to an earlier one in every column but `source_row` is dropped.
+        n_pieces: How many pieces of the shard may be in memory at once.
     """
     told = {file: parquet_metadata(file) for files in parts.values() for file in files}
     columns = {file: metadata.schema.names for file, metadata in told.items()}
-    pieces = pieces_of({file: metadata.num_rows for file, metadata in told.items()})
+    pieces = pieces_of({file: metadata.num_rows for file, metadata in told.items()}, n_pieces)
     with ExitStack() as stack:
         files = {split: stack.enter_context(event_writer(out[split])) for split in SPLITS}
 
@@ -134,24 +136,20 @@ def _merge(
     kept = order[came]
     rule = judged.rule[kept]
     numbers = np.bincount(rule * n_statuses + judged.status[kept], minlength=n_rules * n_statuses)
+    numbers = numbers.reshape(-1, n_statuses)
     said = pa.array(order[judged.status[order] == ValueStatus.CATEGORY])
     code, text = (array_of(table[name]).take(said).dictionary_encode() for name in ("code", "text_value"))
     has_text = text.is_valid()
     index, codes = dictionary_of(table["code"])
     of_code = people_of(index[order], subject, len(codes))
     of_rule = people_of(rule, subject[came], n_rules)
-    met = np.flatnonzero(numbers.reshape(-1, n_statuses).any(1)).tolist()
-    place = {index: i for i, index in enumerate(met)}
-    pairs = rules.pairs(met)
     return ShardResult(
         n_rows=n_rows, duplicates=duplicates,
-        unit_rules=judged.rule_counts(numbers.reshape(-1, n_statuses).sum(1)),
+        unit_rules=judged.rule_counts(numbers.sum(1)),
         statuses={STATUS_NAMES[i]: int(n) for i, n in enumerate(statuses) if n},
-        pairs=pairs, rules=rules.known(pairs),
-        numbers=[(place[p // n_statuses], p % n_statuses, int(numbers[p])) for p in np.flatnonzero(numbers).tolist()],
         texts=number_texts(code.filter(has_text), text.filter(has_text)),
         people=dict(sorted((codes[i], n) for i, n in enumerate(of_code.tolist()) if n)),
-        people_of_pairs=[(place[i], n) for i, n in enumerate(of_rule.tolist()) if n],
+        **by_pairs(rules, numbers, of_rule),
     )  # fmt: skip
 
 

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tawt.contracts.dataset import SPLITS
 from tawt.contracts.value_status import STATUS_NAMES
+from tawt.transforms.columns import Int64s
 from tawt.transforms.unit_rules import PairRules
 
 
@@ -28,14 +31,14 @@ class ShardResult:
     """The data_types and units as they came that have numbers."""
     rules: str
     """What their rules are known by."""
-    numbers: list[tuple[int, int, int]]
-    """Index of one of `pairs`, of a status, and rows with a number that have both."""
+    numbers: list[list[int]]
+    """Columns: index of one of `pairs`, of a status, and rows with a number that have both."""
     texts: list[tuple[str, int, int, int]]
     """Of each code with categories, how many they are, and how many are numbers by their text: see `number_texts`."""
     people: dict[str, int]
     """Code, sorted -> subjects that have it, each of one shard; of a code that many have, at least as many."""
-    people_of_pairs: list[tuple[int, int]]
-    """Index of one of `pairs`, and subjects with a number of it."""
+    people_of_pairs: list[int]
+    """Of each of `pairs`, subjects with a number of it."""
 
 
 class Sum:
@@ -49,9 +52,9 @@ class Sum:
         self._rules = rules
         self.n_rows, self.duplicates, self.unit_rules, self.statuses = (Counter[str]() for _ in range(4))
         self.people = Counter[str]()
-        self.numbers = Counter[tuple[int, int]]()
-        """Of a rule and a status, by their index."""
-        self.people_of_rules = Counter[int]()
+        self.numbers = np.zeros((len(rules.rules), len(STATUS_NAMES)), dtype=np.int64)
+        """`(n_rules, n_statuses)`."""
+        self.people_of_rules = np.zeros(len(rules.rules), dtype=np.int64)
         self.texts: dict[str, tuple[int, int, int]] = {}
         self._met = set[tuple[int, str | int]]()
 
@@ -65,13 +68,15 @@ class Sum:
         for name in ("n_rows", "duplicates", "unit_rules", "statuses"):
             getattr(self, name).update(one[name])
         index = [self._rules.index[code, unit] for code, unit in one["pairs"]]
-        for pair, status, n in one["numbers"]:
-            self.numbers[index[pair], status] += n
+        pair, status, n_rows = np.array(one["numbers"], dtype=np.int64)
+        self.numbers[np.array(index, dtype=np.int64)[pair], status] += n_rows
         for code, *counts in one["texts"]:
             n, written, worded = map(sum, zip(self.texts.get(code, (0, 0, 0)), counts, strict=True))
             self.texts[code] = n, written, worded
         self.people.update(self._new(one["people"], of))
-        self.people_of_rules.update(self._new({index[pair]: n for pair, n in one["people_of_pairs"]}, of))
+        people = self._new(dict(zip(index, one["people_of_pairs"], strict=True)), of)
+        met, n = (np.fromiter(of_each, np.int64, len(people)) for of_each in (people, people.values()))
+        self.people_of_rules[met] += n
 
     def _new(self, people: dict[Any, int], of: int | None) -> dict[Any, int]:
         """Return counts of people less those of one who is counted already."""
@@ -83,15 +88,32 @@ class Sum:
 
     def result(self) -> ShardResult:
         """Return what became of all of them, as if they had been one."""
-        met = sorted({rule for rule, _ in self.numbers})
-        place, pairs = {rule: i for i, rule in enumerate(met)}, self._rules.pairs(met)
         return ShardResult(
             n_rows={split: self.n_rows[split] for split in SPLITS if split in self.n_rows},
             duplicates=dict(sorted(self.duplicates.items())), unit_rules=dict(sorted(self.unit_rules.items())),
             statuses={name: self.statuses[name] for name in STATUS_NAMES if name in self.statuses},
-            pairs=pairs, rules=self._rules.known(pairs),
-            numbers=[(place[rule], status, n) for (rule, status), n in sorted(self.numbers.items())],
             texts=[(code, n, written, worded) for code, (n, written, worded) in sorted(self.texts.items())],
-            people=dict(sorted(self.people.items())),
-            people_of_pairs=[(place[rule], n) for rule, n in sorted(self.people_of_rules.items())],
+            people=dict(sorted(self.people.items())), **by_pairs(self._rules, self.numbers, self.people_of_rules),
         )  # fmt: skip
+
+
+def by_pairs(rules: PairRules, numbers: Int64s, people: Int64s) -> dict[str, Any]:
+    """Return what a `ShardResult` says of numbers.
+
+    Args:
+        rules: For every pair of a data_type and a unit.
+        numbers: Rows with a number, `(n_rules, n_statuses)`.
+        people: Subjects with a number, `(n_rules,)`.
+    """
+    met = np.flatnonzero(numbers.any(1))
+    pairs, counts = rules.pairs(met.tolist()), numbers[met]
+    return {
+        "pairs": pairs, "rules": rules.known(pairs), "numbers": in_columns(counts),
+        "people_of_pairs": people[met].tolist(),
+    }  # fmt: skip
+
+
+def in_columns(counts: Int64s) -> list[list[int]]:
+    """Return the row, the column and the count of each that is not 0."""
+    places = np.nonzero(counts)
+    return [column.tolist() for column in (*places, counts[places])]

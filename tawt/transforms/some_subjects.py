@@ -53,9 +53,13 @@ class Piece:
         return rows.filter(held)
 
 
-def pieces_of(files: Mapping[Path, int]) -> list[Piece | None]:
-    """Return the pieces of a shard whose rows are in any order in its files, of so many each; None = all of it."""
-    if sum(files.values()) <= MOST_ROWS:
+def pieces_of(files: Mapping[Path, int], n_at_once: int = 1) -> list[Piece | None]:
+    """Return the pieces of a shard whose rows are in any order in its files, of so many each; None = all of it.
+
+    Several are one where as many may be in memory at once.
+    """
+    most = n_at_once * MOST_ROWS
+    if sum(files.values()) <= most:
         return [None]
     subjects, n_rows = np.empty(0, np.int64), np.empty(0, np.int64)
     for file in files:
@@ -63,17 +67,17 @@ def pieces_of(files: Mapping[Path, int]) -> list[Piece | None]:
         subjects, place = np.unique(np.append(subjects, found), return_inverse=True)
         n_rows = np.bincount(place, weights=np.append(n_rows, n), minlength=len(subjects)).astype(np.int64)
     pieces: list[Piece | None] = []
-    for a, b in _together(n_rows.tolist()):
+    for a, b in _together(n_rows.tolist(), most):
         whole = Piece(int(subjects[a]), int(subjects[b - 1]))
-        pieces += _of_moments(files, whole) if n_rows[a:b].sum() > MOST_ROWS else [whole]
+        pieces += _of_moments(files, whole, most) if n_rows[a:b].sum() > most else [whole]
     return pieces
 
 
-def _together(n_rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _together(n_rows: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
     """Yield the first place and the one after the last of subjects that are together of no more than so many rows."""
     start = held = 0
     for i, n in enumerate(n_rows):
-        if i > start and held + n > MOST_ROWS:
+        if i > start and held + n > most:
             yield start, i
             start, held = i, 0
         held += n
@@ -81,10 +85,10 @@ def _together(n_rows: Sequence[int]) -> Iterator[tuple[int, int]]:
         yield start, len(n_rows)
 
 
-def _of_moments(files: Iterable[Path], whole: Piece) -> list[Piece]:
+def _of_moments(files: Iterable[Path], whole: Piece, most: int) -> list[Piece]:
     """Return the pieces of one subject."""
     times = np.sort(np.concatenate([times_of(read_piece(file, ["time"], whole)["time"]) for file in files]))
-    starts: list[int] = np.unique(times[::MOST_ROWS]).tolist()
+    starts: list[int] = np.unique(times[::most]).tolist()
     return [
         Piece(whole.first, whole.last, since if i else NO_TIME, until)
         for i, (since, until) in enumerate(zip(starts, [*starts[1:], None], strict=True))

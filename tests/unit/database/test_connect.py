@@ -149,9 +149,11 @@ def test_a_folder_that_the_engine_cannot_reach_is_named(tmp_path: Path) -> None:
 
 
 def test_a_memory_limit_is_of_the_whole_program() -> None:
-    """The engine takes what the program leaves of it, at least two fifths; and as many shards are at work as pieces fit."""
-    found = [(one.engine, one.workers) for one in (Limits.of(4, f"{n}MB") for n in (60, 500, 1000, 4000))]
-    assert found == [("50MB", 1), ("250MB", 1), ("750MB", 3), ("3750MB", 4)]
+    """The engine takes what the program leaves of it, at least two fifths; as many shards are at work as pieces fit, and
+    each in larger ones where there is room for all."""
+    limits = [Limits.of(4, f"{n}MB") for n in (60, 500, 1000, 2000, 4000)]
+    found = [(one.engine, one.workers, one.pieces_each) for one in limits]
+    assert found == [("50MB", 1, 1), ("250MB", 1, 1), ("750MB", 3, 1), ("1750MB", 4, 1), ("3750MB", 4, 2)]
 
 
 def test_a_subject_whose_rows_do_not_fit_is_told_with_what_they_need() -> None:

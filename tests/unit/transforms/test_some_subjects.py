@@ -31,11 +31,12 @@ def of_subjects(path: Path, *subjects: int, times: list[int | None] | None = Non
 
 
 def test_pieces_are_of_whole_subjects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as fit, ascending, over all files; few rows are not cut."""
+    """As many as fit, ascending, over all files, twice as many where there is room; few rows are not cut."""
     files = [of_subjects(tmp_path / "a", 5, 1, 9, 5, 5, 2), of_subjects(tmp_path / "b", 1, 9, 3, -4)]
     assert pieces_of(dict.fromkeys(files, 10)) == [None]
     monkeypatch.setattr(some_subjects, "MOST_ROWS", 3)
     assert pieces_of(dict.fromkeys(files, 10)) == [Piece(-4, 1), Piece(2, 3), Piece(5, 5), Piece(9, 9)]
+    assert pieces_of(dict.fromkeys(files, 10), 2) == [Piece(-4, 3), Piece(5, 9)]
     read = [read_piece(files[0], ["i", "subject_id"], piece) for piece in pieces_of(dict.fromkeys(files, 10))]
     assert [one["i"].to_pylist() for one in read] == [[1], [5], [0, 3, 4], [2]]
     assert {(*one.column_names,) for one in read} == {("i", "subject_id")}
