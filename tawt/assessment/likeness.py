@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tawt.contracts.cells import few
+from tawt.contracts.synthetic import COPIES
 from tawt.fidelity.groups import LEAST_SUBJECTS, Measure
 from tawt.fidelity.metrics import metric_of
 from tawt.fidelity.report import Fidelity
@@ -17,7 +18,7 @@ _TELLS = "discriminator_"
 """How the names of models begin that learn to tell the sets apart."""
 _NO_CHANCE = 0.3
 """AUROC beyond that of other real people: of twenty people on each side about three and a half standard errors."""
-_LIKE = ("copies",)
+_LIKE = (COPIES,)
 """Controls that are like real records, for they are some."""
 
 

@@ -17,6 +17,7 @@ from tawt.assessment.smaller import Smaller
 from tawt.assessment.spaces import space_of
 from tawt.assessment.transformer import transformer
 from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.synthetic import COPIES
 from tawt.contracts.workspace import is_workspace
 from tawt.dataset.reader import TripletDataset, open_dataset
 from tawt.dataset.records import Cohort
@@ -34,7 +35,7 @@ from tawt.runs.load import load_decoder, same_vocabulary
 from tawt.shell import command
 from tawt.training.folder import Report
 
-_CONTROLS = ("markov", "copies")
+_CONTROLS = ("markov", COPIES)
 """Controls that are attacked beside a set, and that learn from fewer people for the curve."""
 _DRAWS = 30
 _CLOCKLESS = {

@@ -25,6 +25,7 @@ from tawt.assessment.shares import (
 )  # fmt: skip
 from tawt.assessment.svg import Plot, Scale, reach
 from tawt.contracts.cells import SMALL_CELL
+from tawt.contracts.synthetic import COPIES
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.fidelity.groups import without
@@ -179,7 +180,7 @@ def _prevalence(fidelity: Fidelity) -> Picture:
     scale = Scale(max(min(SMALL_CELL / n, 0.5), 1e-4), 1, True)
     plot = Plot("prevalence", scale, scale, "share of real subjects", "share of the set's", height=300)
     plot.diagonal()
-    for name in [one for one in sets if one not in (TEST, SYNTHETIC, "copies", "marginals")] + [SYNTHETIC]:
+    for name in [one for one in sets if one not in (TEST, SYNTHETIC, COPIES, "marginals")] + [SYNTHETIC]:
         for a, b in zip(*prevalence(sets[TEST], sets[name])[1:], strict=True):
             plot.dot(float(a), max(float(b), scale.low), colour[name], radius=2)
     return Picture(plot, "Each dot is a data_type that more than 10 people of both sets have.")

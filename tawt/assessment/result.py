@@ -12,7 +12,7 @@ from rich.table import Table
 from tawt.assessment.attacks import Privacy
 from tawt.assessment.likeness import likeness
 from tawt.contracts.cells import few
-from tawt.contracts.synthetic import Outcome
+from tawt.contracts.synthetic import COPIES, Outcome
 from tawt.errors import printable
 from tawt.evaluation.printed import printed
 from tawt.fidelity.report import Fidelity
@@ -94,8 +94,8 @@ class Assessed:
 
     def _of_provenance(self) -> list[str]:
         said = []
-        if self.made_by.get("control") == "copies":
-            said.append("By its provenance it is `--control copies`: each record is a real one under another id. It "
+        if self.made_by.get("control") == COPIES:
+            said.append(f"By its provenance it is `--control {COPIES}`: each record is a real one under another id. It "
                         "must not be handed on.")  # fmt: skip
         if self.failed_before:
             said.append(f"By its provenance it has failed {_listed(self.failed_before)}. It must not be handed on, "

@@ -20,7 +20,7 @@ from tawt.commands.out_folder import hold_folder
 from tawt.config.load import load
 from tawt.config.rules import RulesConfig
 from tawt.contracts.cells import SMALL_CELL, few
-from tawt.contracts.synthetic import PROVENANCE, SYNTHETIC_SETS, GateVerdict
+from tawt.contracts.synthetic import COPIES, PROVENANCE, SYNTHETIC_SETS, GateVerdict
 from tawt.database.limits import Limits
 from tawt.dataset.reader import open_dataset
 from tawt.errors import ConfigError, DatasetError, PrivacyError, nearest
@@ -180,7 +180,7 @@ def generate(
     drawing = Drawing(run=folder, control=control, prior=prior, conditions=asked(conditions), seed=seed, most=most)
     source = source_of(drawing, dataset, workspace=workspace, aside=parts)
     held = Rules.of(config, dataset, pipeline, opened.project)
-    of_people = control == "copies"
+    of_people = control == COPIES
     if dry_run:
         return GenerateResult(target, len(wanted))
     shares = (pipeline.splits.train, pipeline.splits.tuning, pipeline.splits.held_out)

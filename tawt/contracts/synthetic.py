@@ -24,6 +24,9 @@ SYNTHETIC_SETS = "synthetic"
 REFUSED = "refused"
 """Folder of a workspace that tells which sets made of it a gate refused: a folder a run or control, a file a set."""
 
+COPIES = "copies"
+"""The control whose records are real people under other ids: no count of few of them is told, and no gate passes it."""
+
 Count = Annotated[int, Field(strict=True, ge=0, lt=10**15)]
 People = Annotated[int, Field(strict=True, gt=SMALL_CELL, lt=10**10)]
 """More than may not be told, fewer than there are."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Ints, Words
 from tawt.chance import Salt, draw, shuffled, uniform
+from tawt.contracts.synthetic import COPIES
 from tawt.dataset.records import Cohort, Drawable, Records, in_order
 from tawt.dataset.scales import Scale
 from tawt.synthesis.markov import Markov
@@ -28,7 +29,7 @@ from tawt.synthesis.urns import Filling, gaps_of, row_words, values_of
 
 Draw = Callable[[Ints], Iterator[Invented]]
 """Numbers, ascending, each once -> their records."""
-CONTROLS = ("copies", "marginals", "markov")
+CONTROLS = (COPIES, "marginals", "markov")
 _LENGTH, _STATICS, _TYPE, _VALUE, _GAP = range(71, 76)
 _MOST = 1 << 16
 _MOST_OF_TYPE = 4096
@@ -52,7 +53,7 @@ def fitted(
         most: Events after which a record is cut.
         origins: Numbers -> the moments that their times count from; a copy keeps its own.
     """
-    if name == "copies":
+    if name == COPIES:
         return lambda numbers: copies(cohort, numbers, seed)
     of_many = shared()
     common, n_types = of_many.of(cohort), of_many.as_told.shape[1]

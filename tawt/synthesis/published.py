@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from tawt.contracts.synthetic import FOLDERS, PROVENANCE, GateVerdict, Provenance
+from tawt.contracts.synthetic import COPIES, FOLDERS, PROVENANCE, GateVerdict, Provenance
 from tawt.errors import PrivacyError
 from tawt.files import whole_folder, write_sealed
 from tawt.privacy.verdict import REAL_PEOPLE
@@ -18,7 +18,7 @@ Judge = Callable[[Path], Sequence[GateVerdict]]
 """The folder of a set -> what each gate says of it."""
 _WAYS = {
     None: "train on more people or for less long",
-    "copies": "copies are real people, made to see that gates refuse them",
+    COPIES: "copies are real people, made to see that gates refuse them",
 }
 """What a refused set of a run, or of a control, calls for."""
 
@@ -76,7 +76,7 @@ def _write(folder: Path, about: dict[str, Any]) -> None:
 
 
 def _is_of_people(about: dict[str, Any]) -> bool:
-    return about["control"] == "copies"
+    return about["control"] == COPIES
 
 
 def _by_making(about: dict[str, Any]) -> Sequence[GateVerdict]:

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from tawt.arrays import Ints
+from tawt.contracts.synthetic import COPIES
 from tawt.dataset.reader import TripletDataset
 from tawt.dataset.records import OfSplit
 from tawt.errors import ConfigError
@@ -78,7 +79,7 @@ def source_of(drawing: Drawing, dataset: TripletDataset, *, workspace: Path, asi
         DatasetError: No data_type is shared by enough people that anything may be drawn.
     """
     wants = drawing.wants
-    if drawing.control != "copies":
+    if drawing.control != COPIES:
         hold_shared(_train(dataset), len(dataset.vocabulary))
     if drawing.run is not None:
         return _of_run(drawing.run, drawing, dataset, workspace, aside)

@@ -106,6 +106,11 @@ class Sampler:
         other._keep(records)
         return other
 
+    @property
+    def _table(self) -> Tensor:
+        """`(v, d_model)`, embeddings of data_types."""
+        return self.encoder.embedding.data_type.weight
+
     def _keep(self, rows: Tensor) -> None:
         self.progress = self.progress.of(rows)
         self._asked, self._end = self._asked[rows], self._end[rows]
@@ -129,14 +134,30 @@ class Sampler:
             states = self._read(drawn)
 
     def _draw(self, states: Tensor, number: int) -> Drawn:
-        # what may come, and what it is told, is what `objectives.next_targets.make_targets` learns: change both
-        heads, table, so_far = self.heads, self.encoder.embedding.data_type.weight, self.progress
+        # what may come, and what it is told, is what `objectives.next_targets` learns: change both
+        can = ~self._never & ~(self.watched & self.suppressed)
+        last = torch.where(can.any(1), can.shape[1] - 1 - can.flip(1).int().argmax(1), -1)
+        step, gap = self._when(states, number, last)
+        time = torch.where(step == Step.STATIC, 0, self.progress.time + gap)
+        minute = self.progress.at_clock(time) // US_PER_MINUTE % MINUTES
+        after = self.heads.after(states, step, (gap / US_PER_HOUR).float(), minute)
+        kind, watched = self._what(after, number, step, time, last)
+        status, value, token = self._value(after, number, kind, time)
+        return Drawn(*(x.numpy() for x in (step, time, kind, status, value, token, watched)))
+
+    def _when(self, states: Tensor, number: int, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw steps and gaps, us, `(b,)` each; gaps are 0 but where the step is later.
+
+        Args:
+            states: `(b, d_model)`.
+            number: Of the event.
+            last: `(2,)`, the last data_types that can come with a time and as static facts; -1 where none can.
+        """
+        heads, so_far = self.heads, self.progress
         waited = self._waited() if number == 0 and self._asked.any() else None
         gaps = heads.gaps(states, so_far.marks() if heads.n_hours else None)
         ages = so_far.ages(heads.told_types, so_far.time)
-        logits = heads.steps(states, so_far.timed, table, so_far.kind * so_far.timed, ages)
-        can = ~self._never & ~(self.watched & self.suppressed)
-        last = torch.where(can.any(1), can.shape[1] - 1 - can.flip(1).int().argmax(1), -1)
+        logits = heads.steps(states, so_far.timed, self._table, so_far.kind * so_far.timed, ages)
         logits[so_far.kind >= last[1], Step.STATIC] = -torch.inf  # each comes once, in their order
         if last[0] < 0:  # nothing can come with a time
             logits[:, [Step.SAME, Step.LATER]] = -torch.inf
@@ -146,37 +167,38 @@ class Sampler:
             logits[self._asked, Step.SAME] = logits[self._asked, Step.STATIC] = -torch.inf
             logits[:, Step.LATER] += gaps.log_longer(waited, so_far.now, self._resolution)
         step = torch.where(self.alive[self._row], choose(logits, self._chance(number, _STEP)), Step.END)
-        later = step == Step.LATER
         passed = torch.zeros_like(so_far.time) if waited is None else waited
         gap = gaps.draw(self._two(number, _GAP), passed, so_far.now, self._resolution)
         gap = gap.clamp_max(MOST_GAP // self._resolution * self._resolution)
-        time = torch.where(step == Step.STATIC, 0, so_far.time + torch.where(later, gap, 0))
-        gap_hours = torch.where(later, gap / US_PER_HOUR, 0.0).float()
-        minute = so_far.at_clock(time) // US_PER_MINUTE % MINUTES
-        after = heads.after(states, step, gap_hours, minute)
+        return step, torch.where(step == Step.LATER, gap, 0)
+
+    def _what(self, after: Tensor, number: int, step: Tensor, time: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw data_types, `(b,)`, and return the chance that it was to be one that is watched, `(b,)`; see `_when`."""
         still = (step == Step.STATIC).long()
-        least = so_far.least(step, last[still])
-        logits = heads.types(after, table, least, so_far.ages(heads.told_types, time)).float()
+        least = self.progress.least(step, last[still])
+        ages = self.progress.ages(self.heads.told_types, time)
+        logits = self.heads.types(after, self._table, least, ages).float()
         logits = logits.masked_fill(self._never[still], -torch.inf)
-        chance = logits.double().softmax(-1)
-        watched = (chance * self.watched).sum(-1)
+        watched = (logits.double().softmax(-1) * self.watched).sum(-1)
         if self.suppressed:
             logits = logits.masked_fill(self.watched, -torch.inf)
-        kind = choose(logits, self._chance(number, _TYPE))
-        token, age = so_far.last(kind, time)
+        return choose(logits, self._chance(number, _TYPE)), watched
+
+    def _value(self, after: Tensor, number: int, kind: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw statuses, numbers and tokens, `(b,)` each."""
+        heads = self.heads
+        token, age = self.progress.last(kind, time)
         state = self.reading.states[torch.arange(len(kind)), token.clamp_min(0)]
-        typed = heads.typed(after, kind, table, state, age)
+        typed = heads.typed(after, kind, self._table, state, age)
         status = choose(heads.what.statuses(typed, kind), self._chance(number, _STATUS))
-        numbers = heads.numbers(typed, kind, status, *so_far.numbers(kind))
+        numbers = heads.numbers(typed, kind, status, *self.progress.numbers(kind))
         rank = draw_rank(numbers, self._two(number, _VALUE))
         has = self._has_number[status] & (self._n_bins[kind] > 0)
         told = heads.values(kind, rank).float()
         if self.snap is not None:
             told = torch.from_numpy(self.snap(kind.numpy(), told.numpy()))
         value = torch.where(has, told, 0.0)
-        token = self._tokens(typed, kind, status, value, has, number)
-        arrays = step, time, kind, status, value, token, watched
-        return Drawn(*(x.numpy() for x in arrays))
+        return status, value, self._tokens(typed, kind, status, value, has, number)
 
     def _tokens(self, typed: Tensor, kind: Tensor, status: Tensor, value: Tensor, has: Tensor, number: int) -> Tensor:
         bins = torch.from_numpy(self.vocabulary.bins(kind.numpy(), value.numpy()))

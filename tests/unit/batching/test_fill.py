@@ -27,7 +27,16 @@ MODELS = [
     {"pooling": "cls", "granularity": "timestamp"},
     {"pooling": "per_type", "granularity": "timestamp", "combine": "concat"},
     {"pooling": "per_type", "time": ["time2vec", "delta", "calendar"]},
+    {"causal": True, "time": ["time2vec", "delta", "minute"]},
 ]
+ENCODER = ObjectiveConfig(masked={"variables": 0.3, "token_weight": 1.0}, forecast=ForecastConfig(weight=1.0))
+DECODER = ObjectiveConfig(
+    masked={"weight": 0.0},
+    next={
+        "weight": 1.0, "later_weight": 0.1, "n_later": 8, "n_hours": 2, "n_days": 2, "quiet_hours": 5, "n_due": 8,
+        "due_to_others": True, "numbers_so_far": True,
+    },
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -36,12 +45,11 @@ def examples(tmp_path, write_dataset):
     write_dataset(tmp_path / "w", {"train": [60]}, max_static=2)
 
     def make(model):
+        causal = model.get("causal", False)
         config = PretrainConfig(
             model=ModelConfig(d_model=16, n_layers=1, n_heads=2, d_ffn=16, dropout=0.0, **model),
-            batching=BatchingConfig(tokens_per_batch=512, max_length=128),
-            objective=ObjectiveConfig(
-                masked={"variables": 0.3, "token_weight": 1.0}, forecast=ForecastConfig(weight=1.0)
-            ),
+            batching=BatchingConfig(tokens_per_batch=512, max_length=128, order="by_type" if causal else "drawn"),
+            objective=DECODER if causal else ENCODER,
             train=TrainConfig(max_steps=1, threads=1),
         )
         dataset = open_dataset(tmp_path / "w")
@@ -50,11 +58,15 @@ def examples(tmp_path, write_dataset):
             with_available=True, cutter=make_cutter(config, True),
         )  # fmt: skip
         batches = [loader.batch(number) for number in range(4)]
-        baselines = count_baselines(loader.split.shards, dataset.vocabulary, config.objective, batches)
+        baselines = count_baselines(
+            loader.split.shards, dataset.vocabulary, config.objective, batches, people=loader.split.people
+        )
         made = build_model(config, dataset.vocabulary, 0)
+        made.start_at(baselines)
         torch.manual_seed(0)
         for parameter in made.heads.parameters():
-            parameter.data.normal_(0, 0.1)
+            if parameter.requires_grad:
+                parameter.data.normal_(0, 0.1)
         prepare = Preparer(config, dataset.vocabulary, baselines, True)
         return made, [prepare(batch, number) for number, batch in enumerate(batches)]
 
@@ -78,7 +90,9 @@ def test_what_is_added_costs_and_teaches_nothing(examples, shape):
         full = filled(example, sizes)
         assert full.n_tokens == example.batch.n_tokens < full.batch.n_tokens
         assert full.batch.layout.n_tokens > example.batch.layout.n_tokens
-        assert full.counts == example.counts and len(full.masked.type_at) > len(example.masked.type_at)
+        assert full.counts == example.counts
+        asked, before = (len(one.masked.type_at if one.next is None else one.next.before) for one in (full, example))
+        assert asked > before
         (sums, gradients), (like, those) = learned(model, full), learned(model, example)
         for part, total in sums.items():
             torch.testing.assert_close(total, like[part], rtol=1e-5, atol=1e-5)
