@@ -136,6 +136,8 @@ class NextTargets:
     """`(b,)` float32, rank of the number of the same data_type before it; -1 where there is none."""
     number_level: Tensor
     """`(b,)` float32, where those of the same data_type before it lie, see `tawt.models.decoder.places.level`."""
+    number_others: Tensor
+    """`(b, 2, r)` float32, see `tawt.models.decoder.others.Others`; `r` = 0 where nothing is told of others."""
     category_at: Tensor
     """`(c,)`, rows of `before` whose triplet has a category."""
     category_is: Tensor

@@ -44,7 +44,7 @@ _NEXT = {
         "status_is", "last", "age_hours",
     ),
     "gaps": ("gap_at", "gap_is", "gap_begins", "gap_ends", "gap_marks"),
-    "numbers": ("number_at", "number_low", "number_high", "number_last", "number_level"),
+    "numbers": ("number_at", "number_low", "number_high", "number_last", "number_level", "number_others"),
     "named": ("category_at", "category_is"),
     "later": ("later_at", "later_hours", "later_came"),
 }  # fmt: skip

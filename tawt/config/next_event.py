@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from tawt.config.base import Section
+from tawt.config.base import Conflict, Section
 
 DRAWN = ("step", "gap", "next_type", "next_status", "next_number", "next_category")
 """Parts of the next event, in the order in which they are drawn: their likelihoods make that of a record."""
@@ -67,6 +67,16 @@ class NextConfig(Section):
     numbers_so_far: bool = False
     """Whether a number is told the one of its data_type before it and the mean of all before it, around which it lies
     as far as the state says: so these need not be kept in mind."""
+    numbers_of_others: bool = False
+    """Whether it is told the same of the `n_due` data_types as well: what one measures hangs on what others did. Needs
+    `numbers_so_far`."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> NextConfig:
+        if self.numbers_of_others and not (self.numbers_so_far and self.n_due):
+            needs = ("numbers_of_others", "numbers_so_far", "n_due")
+            raise Conflict("numbers_of_others needs numbers_so_far, and n_due above 0", *needs)
+        return self
 
     @property
     def parts(self) -> dict[str, float]:

@@ -63,7 +63,8 @@ def loss_sums(
         asked = t.number_low != NOT_ASKED
         own, status = known[t.number_at], t.status_is.clamp_min(0)[t.number_at]
         low, high = (torch.where(asked, x, 0.5) for x in (t.number_low, t.number_high))
-        numbers = heads.numbers(take(t.number_at, typed), own, status, t.number_last, t.number_level)
+        before = t.number_last, t.number_level, t.number_others
+        numbers = heads.numbers(take(t.number_at, typed), own, status, table, *before)
         density = rank_log_density(numbers, low, high)
         sums["next_number"] = torch.where(asked, math.log(RANK_WIDTH) - density, 0.0).sum()
     if "next_category" in parts:

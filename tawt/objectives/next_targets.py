@@ -18,7 +18,14 @@ from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
 from tawt.models.decoder.gaps import US_PER_MINUTE
 from tawt.models.decoder.heads import Step
-from tawt.models.decoder.past import hours_since, last_of_type, last_times, marks_before, numbers_before
+from tawt.models.decoder.past import (
+    hours_since,
+    last_of_type,
+    last_times,
+    marks_before,
+    numbers_before,
+    numbers_of_others,
+)
 from tawt.models.decoder.places import ranks
 from tawt.models.time_encoding import MINUTES
 from tawt.objectives.later import later_truths
@@ -34,6 +41,7 @@ def make_targets(
     told_types: Tensor,
     *,
     by_clock: bool,
+    of_others: bool = False,
     quiet_hours: float = 0.0,
     later_types: Tensor | None = None,
 ) -> NextTargets:
@@ -47,6 +55,7 @@ def make_targets(
         knots: `(v, KNOTS)`, see `Counted`.
         told_types: `(r,)`, see `Counted`.
         by_clock: Whether gaps are told by the clock, for which marks are made.
+        of_others: Whether numbers are told those of other data_types.
         quiet_hours: See `NextConfig`.
         later_types: `(q,)`, see `Counted`; None = nothing is asked of what comes later.
     """
@@ -59,7 +68,7 @@ def make_targets(
         _steps(batch, way, at, ended, np.concatenate([came[at], behind[ended]]))
         | _events(batch, way, at, came, quiet_hours)
         | _gaps(batch, way, at, by_clock)
-        | _numbers(batch, at, knots)
+        | _numbers(batch, at, knots, told_types.numpy() if of_others else np.zeros(0, dtype=np.int64))
         | _categories(batch, at, vocabulary)
         | _later(batch, later_types)
     )
@@ -147,15 +156,17 @@ def _gaps(batch: HostBatch, way: _Way, at: Ints, by_clock: bool) -> Arrays:
             "gap_marks": marks}  # fmt: skip
 
 
-def _numbers(batch: HostBatch, at: Ints, knots: Tensor) -> Arrays:
-    """Where numbers lie among those of their data_type, and those before them."""
+def _numbers(batch: HostBatch, at: Ints, knots: Tensor, others: Ints) -> Arrays:
+    """Where numbers lie among those of their data_type, and those before them, of other data_types too."""
     has = HAS_NUMBER_OF[batch.value_status] & np.isfinite(batch.value)
     kinds = batch.data_type[has].astype(np.int64)
     low, high = ranks(knots, torch.from_numpy(kinds), torch.from_numpy(batch.value[has]))
-    last, so_far = numbers_before(((low + high) / 2).numpy(), kinds, batch.document[has])
+    rank, document = ((low + high) / 2).numpy(), batch.document[has]
+    last, so_far = numbers_before(rank, kinds, document)
+    of_others = numbers_of_others(rank, kinds, document, others)
     own = (np.cumsum(has) - 1)[at[has[at]]]
     return {"number_at": np.flatnonzero(has[at]), "number_low": low[own], "number_high": high[own],
-            "number_last": last[own], "number_level": so_far[own]}  # fmt: skip
+            "number_last": last[own], "number_level": so_far[own], "number_others": of_others[own]}  # fmt: skip
 
 
 def _categories(batch: HostBatch, at: Ints, vocabulary: Vocabulary) -> Arrays:

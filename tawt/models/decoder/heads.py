@@ -17,6 +17,7 @@ from tawt.models.decoder.due import Came, Due
 from tawt.models.decoder.gaps import HOURS, GapOutputs
 from tawt.models.decoder.later import Later
 from tawt.models.decoder.mixtures import NARROW_GAP, NARROW_RANK
+from tawt.models.decoder.others import Others
 from tawt.models.decoder.places import KNOTS, values
 from tawt.models.decoder.schedule import N_MARKS
 from tawt.models.heads import ReconstructionHeads, zeroed
@@ -115,7 +116,10 @@ class NextHeads(nn.Module):
         self.number_bias = nn.Embedding(v, 3 * how.n_numbers)
         own = how.numbers_so_far
         self.of_number, self.of_level = (ScalarNetwork(d_model) if own else None for _ in range(2))
-        self.follows = zeroed(nn.Linear(2 * d_model, 2 * how.n_numbers)) if own else None
+        of_others = how.numbers_of_others
+        self.others = Others(d_model) if of_others else None
+        self.of_others = zeroed(nn.Linear(d_model, d_model, bias=False)) if of_others else None
+        self.follows = zeroed(nn.Linear(2 * d_model, (3 if of_others else 2) * how.n_numbers)) if own else None
         n_later = min(how.n_later, v) if how.later_weight else 0
         self.later = Later(d_model, n_later) if n_later else None
         # zero at the start: then the decoder is one without a latent
@@ -252,20 +256,32 @@ class NextHeads(nn.Module):
         before = self.of_last(last) + self.of_age(log_minutes(age_hours.clamp_min(0)))
         return self.what.typed(after, data_type, table) + torch.where(there, before, 0.0)
 
-    def numbers(self, typed: Tensor, data_type: Tensor, status: Tensor, last: Tensor, level: Tensor) -> Tensor:
-        """`(m, d_model)` and four `(m,)` -> outputs of `rank_log_density`, float32.
+    def numbers(
+        self, typed: Tensor, data_type: Tensor, status: Tensor, table: Tensor, last: Tensor, level: Tensor, told: Tensor
+    ) -> Tensor:
+        """Outputs of `rank_log_density`, float32.
 
-        `last` is the rank of the number of the same data_type before it, below 0 where there is none, and `level`
-        says where all those before it lie, see `places.level`.
+        Args:
+            typed: `(m, d_model)`.
+            data_type: `(m,)`.
+            status: `(m,)`.
+            table: `(v, d_model)`, the encoder's.
+            last: `(m,)` float32, rank of the number of the same data_type before it; below 0 where there is none.
+            level: `(m,)` float32, where all those before it lie, see `places.level`.
+            told: `(m, 2, r)` float32, see `Others`.
         """
         known = typed + self.of_status(status)
         if self.of_number is None or self.of_level is None or self.follows is None:
             return self._numbers(functional.gelu(self.to_number(known)), data_type)
         aside = torch.where(last >= 0, last - 0.5, 0.0)
         before = self.of_number(2 * aside) + self.of_level(2 * level)
-        hidden = functional.gelu(self.to_number(known + torch.where((last >= 0)[:, None], before, 0.0)))
-        shares = self.follows(hidden).float().unflatten(1, (2, self.n_numbers))
-        places = (shares * torch.stack([aside, level], 1)[..., None]).sum(1)
+        known, around = known + torch.where((last >= 0)[:, None], before, 0.0), [aside, level]
+        if self.others is not None and self.of_others is not None:
+            others = self.others(functional.embedding(data_type, table), table[self.told_types], told)
+            known, around = known + self.of_others(others), [*around, others.float().mean(1)]
+        hidden = functional.gelu(self.to_number(known))
+        shares = self.follows(hidden).float().unflatten(1, (len(around), self.n_numbers))
+        places = (shares * torch.stack(around, 1)[..., None]).sum(1)
         return self._numbers(hidden, data_type) + functional.pad(places, (self.n_numbers, self.n_numbers))
 
     def _numbers(self, hidden: Tensor, data_type: Tensor) -> Tensor:

@@ -69,14 +69,28 @@ def numbers_before(rank: NDArray[np.float32], data_type: Whole, document: Whole)
         `(n,)` each: the rank of the one before it, -1 where there is none, and the `level` of all before it.
     """
     order, opens = _by_type(data_type, document)
-    first = np.maximum.accumulate(np.where(opens, np.arange(len(order)), 0))
-    total = np.concatenate([[0.0], np.cumsum(rank[order] - 0.5, dtype=np.float64)])
     last = np.empty(len(order), dtype=np.float32)
-    so_far: Floats = np.empty(len(order))
-    n = np.empty(len(order), dtype=np.int64)
     last[order] = np.where(opens, -1, rank[np.roll(order, 1)])
-    so_far[order], n[order] = total[:-1] - total[first], np.arange(len(order)) - first
+    so_far, n = _so_far(rank, order, opens)
     return torch.from_numpy(last), level(torch.from_numpy(so_far), torch.from_numpy(n))
+
+
+def numbers_of_others(rank: NDArray[np.float32], data_type: Whole, document: Whole, told: Ints) -> Tensor:
+    """Return what each of `n` numbers is told of those of some data_types before it, `(n, 2, r)`, see `Others`.
+
+    Args:
+        rank: `(n,)`, as in `numbers_before`.
+        data_type: `(n,)`, of documents one after the other.
+        document: `(n,)`.
+        told: `(r,)`, the data_types.
+    """
+    so_far, n = _so_far(rank, *_by_type(data_type, document))
+    aside = rank - np.float32(0.5)
+    levels = level(torch.from_numpy(so_far + aside), torch.from_numpy(n + 1)).numpy()
+    bounds = np.append(np.unique(document, return_index=True)[1], len(document))
+    at, _ = last_times(data_type, np.arange(len(document)), bounds, told)
+    own = np.maximum(at, 0)
+    return torch.from_numpy(np.stack([np.where(at > NEVER, x[own], np.float32(0)) for x in (aside, levels)], 1))
 
 
 def marks_before(document: Whole, minutes: Ints, later: Bools, opening: Bools, asked: Ints, now: Tensor) -> Tensor:
@@ -96,6 +110,16 @@ def marks_before(document: Whole, minutes: Ints, later: Bools, opening: Bools, a
     before = torch.from_numpy((np.cumsum(moments) - 2)[asked])
     marks = schedule.of(before.clamp_min(0)).marks(now)
     return marks.masked_fill_(torch.from_numpy(opening[asked])[:, None, None], 0.0)
+
+
+def _so_far(rank: NDArray[np.float32], order: Ints, opens: Bools) -> tuple[Floats, Ints]:
+    """Return the sum of `rank - 0.5` of the numbers of the same data_type before each of `n`, and how many they are."""
+    first = np.maximum.accumulate(np.where(opens, np.arange(len(order)), 0))
+    total = np.concatenate([[0.0], np.cumsum(rank[order] - 0.5, dtype=np.float64)])
+    so_far: Floats = np.empty(len(order))
+    n = np.empty(len(order), dtype=np.int64)
+    so_far[order], n[order] = total[:-1] - total[first], np.arange(len(order)) - first
+    return so_far, n
 
 
 def _by_type(data_type: Whole, document: Whole) -> tuple[Ints, Bools]:

@@ -113,6 +113,12 @@ class Progress:
         rows = torch.arange(len(kind))
         return self.last_rank[rows, kind], level(self.total[rows, kind], self.n_numbers[rows, kind])
 
+    def others(self, told_types: Tensor) -> Tensor:
+        """Return what the numbers of data_types say of others', `(b, 2, r)` float32, see `Others`."""
+        rank = self.last_rank[:, told_types]
+        levels = level(self.total[:, told_types], self.n_numbers[:, told_types])
+        return torch.stack([torch.where(rank >= 0, rank - 0.5, 0.0), levels], 1)
+
     def last(self, kind: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """Return the token of a data_type's last triplet, and hours from it, `(b,)` each; -1 where it has none."""
         rows = torch.arange(len(kind))

@@ -191,7 +191,8 @@ class Sampler:
         state = self.reading.states[torch.arange(len(kind)), token.clamp_min(0)]
         typed = heads.typed(after, kind, self._table, state, age)
         status = choose(heads.what.statuses(typed, kind), self._chance(number, _STATUS))
-        numbers = heads.numbers(typed, kind, status, *self.progress.numbers(kind))
+        others = self.progress.others(heads.told_types)
+        numbers = heads.numbers(typed, kind, status, self._table, *self.progress.numbers(kind), others)
         rank = draw_rank(numbers, self._two(number, _VALUE))
         has = self._has_number[status] & (self._n_bins[kind] > 0)
         told = heads.values(kind, rank).float()

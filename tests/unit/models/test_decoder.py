@@ -60,7 +60,11 @@ def a_decoder(vocabulary, attention=("rotary", "decay"), seed=0):
         encoder, heads = (
             Encoder(config, vocabulary).eval(),
             NextHeads(
-                config, NextConfig(n_hours=2, n_days=3, n_due=12, due_to_others=True, numbers_so_far=True), vocabulary
+                config,
+                NextConfig(
+                    n_hours=2, n_days=3, n_due=12, due_to_others=True, numbers_so_far=True, numbers_of_others=True
+                ),
+                vocabulary,
             ).eval(),
         )
         v = len(vocabulary)
@@ -133,9 +137,11 @@ def test_records_are_told_the_past_that_they_were_trained_with(records, began):
     batch = replace(batch, time=np.where(batch.is_static, 0, batch.time - began * HOUR))
     told = torch.tensor([4, 5, 7, 11, 16])
     knots = torch.randn(len(vocabulary), 257, generator=torch.Generator().manual_seed(0)).sort(1).values
-    targets = make_targets(batch, vocabulary, knots, told, by_clock=False)
-    nothing = torch.full((batch.n_tokens,), torch.nan)
-    before = [nothing.index_put((targets.number_at,), x) for x in (targets.number_last, targets.number_level)]
+    targets = make_targets(batch, vocabulary, knots, told, by_clock=False, of_others=True)
+    before = [
+        torch.full((batch.n_tokens, *x.shape[1:]), torch.nan).index_put((targets.number_at,), x)
+        for x in (targets.number_last, targets.number_level, targets.number_others)
+    ]
     assert len(targets.before) == batch.n_tokens, "the case is not met"
     kept = np.array([1, 2, 2, 9, 10, 20])
     place = np.arange(batch.n_tokens) - batch.bounds[:-1][batch.document]
@@ -160,7 +166,7 @@ def test_records_are_told_the_past_that_they_were_trained_with(records, began):
             torch.testing.assert_close(own[there], wanted[row][there])
         asked = there & ~before[0][row].isnan()
         numbers += int((asked & (before[0][row] >= 0)).sum())
-        for own, wanted in zip(progress.numbers(kind), before, strict=True):
+        for own, wanted in zip((*progress.numbers(kind), progress.others(told)), before, strict=True):
             torch.testing.assert_close(own[asked], wanted[row][asked])
         n += int(there.sum())
         final = torch.from_numpy(kept + more == batch.lengths)

@@ -106,7 +106,7 @@ def test_a_decoder_says_of_old_data_types_what_it_said(both):
     old, new, batch = both
     tree = {
         "model": {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16, "causal": True},
-        "objective": {"masked": {"weight": 0}, "next": {"weight": 1, "n_hours": 2, "n_days": 3, "n_due": 64, "due_to_others": True, "numbers_so_far": True, "later_weight": 0.5}, "latent": {
+        "objective": {"masked": {"weight": 0}, "next": {"weight": 1, "n_hours": 2, "n_days": 3, "n_due": 64, "due_to_others": True, "numbers_so_far": True, "numbers_of_others": True, "later_weight": 0.5}, "latent": {
             "model": {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16}, "trains_encoder": True, "n_queries": 2,
         }}, "batching": {"order": "by_type"},
     }  # fmt: skip
@@ -115,7 +115,7 @@ def test_a_decoder_says_of_old_data_types_what_it_said(both):
     status = torch.ones_like(kinds)
     told, steps, marks, rank = [], [], torch.rand(len(kinds), 60, 5), torch.rand(len(kinds))
     after.heads.next.what.type_bias.data[len(old) :] = -40
-    ages = torch.rand(len(kinds), len(old)) * 40 - 10
+    ages, others = torch.rand(len(kinds), len(old)) * 40 - 10, torch.rand(len(kinds), 2, len(old)) - 0.5
     with torch.inference_mode():
         for model in (before, after):
             heads, states = model.heads.next, model.encoder.states(batch)
@@ -125,7 +125,7 @@ def test_a_decoder_says_of_old_data_types_what_it_said(both):
             steps.append(heads.steps(own, torch.ones(len(own), dtype=torch.bool), table, kinds, ages))
             told.append([
                 states, *vars(heads.gaps(own, marks)).values(),
-                heads.what.statuses(typed, kinds), heads.numbers(typed, kinds, status, rank, rank - 0.3), low, high,
+                heads.what.statuses(typed, kinds), heads.numbers(typed, kinds, status, table, rank, rank - 0.3, others), low, high,
                 heads.told(model.latent(batch).mean),
             ])  # fmt: skip
     assert all(torch.equal(a, b) for a, b in zip(*told, strict=True))

@@ -143,9 +143,11 @@ def test_targets_are_those_of_plain_loops(made):
 
 def test_a_number_is_told_those_of_its_data_type_before_it(made):
     """Document by document and row by row: the rank of the last number of the data_type, over those without one, -1 where
-    there is none in the window; and the sum of all ranks before it from the middle, over half a number more than there are."""
-    batch, example, prepare, _ = made(40)
-    knots, expected, levels, met = prepare.baselines.next.knots, [], [], set()
+    there is none in the window; and the sum of all ranks before it from the middle, over half a number more than there are.
+    The same of other data_types, of those that are told of, 0 where there is none."""
+    batch, example, prepare, _ = made(40, next={"numbers_so_far": True, "numbers_of_others": True, "n_due": 5})
+    knots, expected, levels, others, met = prepare.baselines.next.knots, [], [], [], set()
+    told = prepare.baselines.next.told_types.tolist()
     for document in range(batch.n_documents):
         so_far: dict[int, list[float]] = {}
         for row in range(batch.bounds[document], batch.bounds[document + 1]):
@@ -158,12 +160,21 @@ def test_a_number_is_told_those_of_its_data_type_before_it(made):
                 own = so_far.get(kind, [])
                 expected.append(own[-1] if own else -1.0)
                 levels.append(sum(rank - 0.5 for rank in own) / (len(own) + 0.5))
+                there = [so_far.get(other, []) for other in told]
+                others.append(
+                    [
+                        [ranks_of[-1] - 0.5 if ranks_of else 0.0 for ranks_of in there],
+                        [sum(rank - 0.5 for rank in ranks_of) / (len(ranks_of) + 0.5) for ranks_of in there],
+                    ]
+                )
                 met |= {"several"} if len(own) > 2 else set()
             low, high = ranks(knots, torch.tensor([kind]), torch.tensor([batch.value[row]]))
             so_far.setdefault(kind, []).append(float(low + high) / 2)
     assert met == {"one without a number between", "several"} and len({*expected}) > 20
     assert example.next.number_last.tolist() == pytest.approx(expected, abs=1e-6)
     assert example.next.number_level.tolist() == pytest.approx(levels, abs=1e-6)
+    assert example.next.number_others.numpy() == pytest.approx(np.array(others), abs=1e-6)
+    assert len(told) == 5 and (np.array(others) != 0).any((0, 1)).sum() > 2
 
 
 def test_a_number_lies_around_those_before_it_as_far_as_the_state_says(made):
@@ -176,7 +187,8 @@ def test_a_number_lies_around_those_before_it_as_far_as_the_state_says(made):
 
     def places(rank, level=0.0):
         with torch.no_grad():
-            told = heads.numbers(state, kind, status, torch.full(kind.shape, rank), torch.full(kind.shape, level))
+            before = torch.full(kind.shape, rank), torch.full(kind.shape, level), torch.zeros(len(kind), 2, 0)
+            told = heads.numbers(state, kind, status, model.encoder.embedding.data_type.weight, *before)
             return told[:, heads.n_numbers : 2 * heads.n_numbers]
 
     assert torch.equal(places(0.1, 0.3), places(-1.0)), "a fresh model guesses as without"
