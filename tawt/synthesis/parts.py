@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tawt.readers import read_map
 from tawt.seals import holds, sha256_file
 from tawt.synthesis.conditions import obeyed
 from tawt.synthesis.controls import Draw
-from tawt.synthesis.rollout import COMPANY
+from tawt.synthesis.rollout import COMPANY, Invented
 from tawt.synthesis.validity import Broken, Rules
 from tawt.synthesis.written import write_part
 
@@ -137,7 +138,7 @@ def draw_parts(
         numbers: `(n,)`, ascending, each once.
         making: What they are made by.
         key: A hash of all that the records hang on.
-        tell: Hears how many parts of how many are done, and events are drawn.
+        tell: Hears how many records of how many are done, company by company.
     """
     tally, all_numbers = Tally(), np.asarray(numbers, dtype=np.int64)
     if folder.is_symlink():
@@ -147,17 +148,19 @@ def draw_parts(
     refuse_links(folder, folder / DATA, inner=True)
     parts = np.unique(all_numbers // PART)
     expected: set[Path] = set()
-    tell(0, len(parts))
-    for done, part in enumerate(parts.tolist()):
+    n, done = len(all_numbers), 0
+    tell(0, n)
+    for part in parts.tolist():
         name, members = f"{part:07d}", all_numbers[all_numbers // PART == part]
         marker = folder / _DONE / f"{name}.json"
         kept = _kept(folder, marker, key)
         if kept is None:
-            kept = _drawn(folder, name, members, making) | {"key": key}
+            kept = _drawn(folder, name, members, making, partial(_heard, tell, done, n)) | {"key": key}
             write_sealed(marker, kept)
         tally.add(kept)
         expected |= {folder / file for file in kept["files"]}
-        tell(done + 1, len(parts))
+        done += len(members)
+        tell(done, n)
     for path in [*(folder / DATA).rglob("*")]:
         if path not in expected and not path.is_dir():  # of another set that was begun here, also half written
             remove(path)
@@ -175,8 +178,20 @@ def _kept(folder: Path, marker: Path, key: str) -> dict[str, Any] | None:
     return None
 
 
-def _drawn(folder: Path, name: str, members: Ints, making: Making) -> dict[str, Any]:
-    rules, invented = making.rules, list(making.draw(members))
+def _heard(tell: Callable[[int, int], None], before: int, n: int, more: Iterable[Invented]) -> Iterator[Invented]:
+    """Hand on companies, and tell how many records are drawn while others of the part are not."""
+    done = before
+    for one in more:
+        if done > before:
+            tell(done, n)
+        yield one
+        done += one.records.n_subjects
+
+
+def _drawn(
+    folder: Path, name: str, members: Ints, making: Making, heard: Callable[[Iterable[Invented]], Iterator[Invented]]
+) -> dict[str, Any]:
+    rules, invented = making.rules, list(heard(making.draw(members)))
     raw = joined(one.records for one in invented)
     raw = raw.keep(raw.value_status != ValueStatus.NOT_MEASURED)  # panels add them again, where they belong
     held = rules.hold(replace(raw, subject_id=raw.subject_id + making.base))

@@ -59,6 +59,7 @@ class Due(nn.Module):
         row = low.long() + torch.arange(len(table), device=table.device) * POINTS
         if self.of_whole is not None:
             whole = (age_hours.round() >= 1) & ((age_hours - age_hours.round()).abs() < _NEAR)
+            whole &= place < last  # of decades float32 does not tell minutes
             row = row + whole * len(curves)
             curves = torch.cat([curves, curves + self.of_whole(table).float().view(-1, WAYS)])
         # its gradient sums repeated rows in a fixed order

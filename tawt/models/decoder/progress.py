@@ -105,7 +105,7 @@ class Progress:
     def ages(self, told_types: Tensor, time: Tensor) -> Tensor:
         """Return `(b, r)` float32, hours from each data_type's last triplet to a time, `(b,)`; -1 where it has none."""
         came = self.last_time[:, told_types]
-        age = (time[:, None] - came).clamp_min(0) / US_PER_HOUR
+        age = (time[:, None] - came).clamp_min(0).double() / US_PER_HOUR
         return torch.where(came > NEVER, age, -1.0).float()
 
     def numbers(self, kind: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,7 +123,7 @@ class Progress:
         """Return the token of a data_type's last triplet, and hours from it, `(b,)` each; -1 where it has none."""
         rows = torch.arange(len(kind))
         token = self.last_at[rows, kind].long()
-        age = (time - self.last_time[rows, kind]) / US_PER_HOUR
+        age = (time - self.last_time[rows, kind]).double() / US_PER_HOUR
         return token, torch.where(token >= 0, age, -1.0).float()
 
     def least(self, step: Tensor, last: Tensor) -> Tensor:

@@ -58,9 +58,10 @@ def work(hospital: Hospital, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def small_parts():
-    """Few records lie together, so that few of them are several parts."""
+    """Few records lie together and are drawn side by side, so that few of them are several parts and companies."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts_module, "PART", 16)
+        patch.setattr("tawt.synthesis.rollout.COMPANY", 8)
         yield
 
 
@@ -78,10 +79,10 @@ def made(work: Path, heard: list[dict], small_parts):
 
 
 def test_what_takes_long_is_said_before_it_is_done(made, heard: list[dict]) -> None:
-    """That nothing is drawn yet, then each part; and that the set is to be attacked."""
+    """That nothing is drawn yet, then each company of records; and that the set is to be attacked."""
     told = [(one["n_done"], one["n_rows"]) if one["event"] == "part" else one["text"] for one in heard]
     attacks = next(i for i, one in enumerate(told) if "attacked before it is published" in one)
-    assert told[:attacks] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert told[:attacks] == [(n, 40) for n in (0, 8, 16, 24, 32, 40)]
 
 
 def in_order(records: Records) -> Records:

@@ -32,16 +32,19 @@ def test_times_of_data_types_are_those_of_plain_loops():
     assert nothing[0].shape == (n, 0) and nothing[1].shape == (len(lengths), 0)
 
 
-def test_nothing_is_due_at_the_start_and_never_is_not_long_ago():
-    """A fresh one scores 0; one that has learned tells never from a year, and from a year on all is alike."""
+@pytest.mark.parametrize("by_hour", [False, True])
+def test_nothing_is_due_at_the_start_and_never_is_not_long_ago(by_hour):
+    """A fresh one scores 0; one that has learned tells never from a year, and from a year on all is alike, whole hours
+    too."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        due, states, table = Due(8), torch.randn(5, 8), torch.randn(3, 8)
+        due, states, table = Due(8, by_hour), torch.randn(5, 8), torch.randn(3, 8)
         age = torch.tensor([[-1.0, 0.0, 8760.0]]).expand(5, 3)
         assert (due(states, table, age) == 0).all()
-        torch.nn.init.normal_(due.curves.weight)
-        ours = [due(states, table, torch.full((5, 3), x)) for x in (-1.0, 8760.0, 20_000.0, 0.0)]
-    assert torch.equal(ours[1], ours[2])
+        for curves in due.children():
+            torch.nn.init.normal_(curves.weight)
+        ours = [due(states, table, torch.full((5, 3), x)) for x in (-1.0, 8760.0, 20_000.0, 0.0, 1_753_222.9)]
+    assert torch.equal(ours[1], ours[2]) and torch.equal(ours[1], ours[4])
     assert all((ours[i] - ours[j]).abs().min() > 1e-3 for i, j in ((0, 1), (0, 3), (1, 3)))
 
 
