@@ -18,7 +18,7 @@ from tawt.assessment.pictures import (
     ranges,
     series,
 )  # fmt: skip
-from tawt.assessment.result import NAMES, Assessed, reasons
+from tawt.assessment.result import NAMES, Assessed
 from tawt.assessment.svg import text
 from tawt.contracts.cells import few
 from tawt.dataset.vocabulary import Vocabulary
@@ -131,7 +131,7 @@ def _fidelity(found: Assessed, vocabulary: Vocabulary) -> Iterable[str]:
     yield legend
     yield from (f'<figure class="whole">{one.plot.render()}</figure>' for one in ranges(fidelity))
     yield _numbers(fidelity)
-    yield from (f"<p class='quiet'>{text(why)}</p>" for why in reasons(fidelity))
+    yield from (f"<p class='quiet'>{text(why)}</p>" for why in fidelity.reasons)
     yield from _utility(found, fidelity)
     drawn = [*of_records(fidelity, vocabulary), *of_discriminators(fidelity)]
     if not drawn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,7 +84,7 @@ class Assessed:
                 parts += ["", f"{name}:", _printed(curve.render(), width)]
             parts.append("")
         if self.fidelity is not None:
-            parts += [_printed(self.fidelity.render(), width), *reasons(self.fidelity), ""]
+            parts += [self.fidelity.text(width), ""]
         if self.not_measured:
             parts.append("Not measured:")
             parts += [f"  {name}: {printable(why)}" for name, why in self.not_measured.items()]
@@ -129,12 +128,6 @@ class Assessed:
 
 def _printed(table: Table, width: int) -> str:
     return printed([], lambda names: table, width).rstrip()
-
-
-def reasons(fidelity: Fidelity) -> list[str]:
-    """Return why numbers or intervals are missing, and of how many."""
-    found = Counter(one.reason for of in fidelity.sets.values() for one in of.values() if one.reason)
-    return [f"{n:,} number{'s' * (n > 1)}: {why}" for why, n in found.items()]
 
 
 def _listed(names: tuple[str, ...]) -> str:

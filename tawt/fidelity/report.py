@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,8 +12,8 @@ from rich.text import Text
 
 from tawt.arrays import Floats
 from tawt.contracts.cells import SMALL_CELL, few
-from tawt.errors import joined, printable
-from tawt.evaluation.printed import chosen_of, in_cell, printed
+from tawt.errors import printable
+from tawt.evaluation.printed import in_cell, printed
 from tawt.fidelity.groups import Measure
 from tawt.fidelity.metrics import metric_of
 from tawt.fidelity.portrait import Portrait
@@ -76,17 +77,8 @@ class Fidelity:
             "not_finite": {name: few(n) for name, n in self.not_finite.items()},
         }
 
-    def render(self, metrics: Sequence[str] | None = None, names: Mapping[str, str] | None = None) -> Table:
-        """Return a table with a row a metric and a column a set; intervals stand beside each number.
-
-        Args:
-            metrics: Names; None = all.
-            names: What each set is called; None = by its name.
-
-        Raises:
-            ConfigError: There is no such metric.
-        """
-        chosen = chosen_of(metrics, self.metrics, self.metrics)
+    def render(self) -> Table:
+        """Return a table with a row a metric and a column a set; intervals stand beside each number."""
         table = Table(
             title=f"{few(self.n_subjects)} subjects of each set, held to as many real ones",
             caption=Text("95 %, by leaving out a twentieth of the subjects in turn"),
@@ -94,32 +86,20 @@ class Fidelity:
         table.add_column("metric", overflow="fold")
         table.add_column("best", justify="right")
         for name in self.sets:
-            table.add_column(printable(name) if names is None else names[name], justify="right", overflow="fold")
-        for name in chosen:
+            table.add_column(printable(name), justify="right", overflow="fold")
+        for name in self.metrics:
             own = metric_of(name)
             cells = (in_cell(of.get(name), between=" ", digits=3) for of in self.sets.values())
             table.add_row(printable(own.title), own.better, *cells)
         return table
 
-    def text(self, metrics: Sequence[str] | None = None, width: int = 160) -> str:
-        """Return the table as plain text, with the reasons of what is not defined below it.
+    def text(self, width: int = 160) -> str:
+        """Return the table as plain text, with the reasons below it."""
+        table = printed([], lambda names: self.render(), width).rstrip()
+        return "\n".join([table, *self.reasons])
 
-        Raises:
-            ConfigError: There is no such metric.
-        """
-        return printed([*self.sets], lambda names: self.render(metrics, names), width, self.notes(metrics))
-
-    def notes(self, metrics: Sequence[str] | None = None) -> list[str]:
-        """Return why numbers or intervals are missing, a line for what is alike, and what was left out.
-
-        Args:
-            metrics: Names; None = all, those that no set has a number of among them.
-        """
-        measured = dict.fromkeys(name for of in self.sets.values() for name in of)
-        wanted = measured if metrics is None else metrics
-        of: dict[tuple[str, str], list[str]] = {}
-        for set_name, measures in self.sets.items():
-            for name in wanted:
-                if name in measures and (why := measures[name].reason):
-                    of.setdefault((printable(set_name), why), []).append(metric_of(name).title)
-        return [f"{joined([name, *titles])}: {why}" for (name, why), titles in of.items()] + self.lost
+    @property
+    def reasons(self) -> list[str]:
+        """Why numbers or intervals are missing, and of how many."""
+        found = Counter(one.reason for of in self.sets.values() for one in of.values() if one.reason)
+        return [f"{n:,} number{'s' * (n > 1)}: {why}" for why, n in found.items()]

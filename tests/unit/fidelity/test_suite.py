@@ -15,6 +15,7 @@ from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import OF_TRIPLETS
 from tawt.errors import TawtError
 from tawt.fidelity import values
+from tawt.fidelity.discriminate import UNLEARNED
 from tawt.fidelity.distances import surroundings
 from tawt.fidelity.groups import Measure
 from tawt.fidelity.metrics import metric_of
@@ -242,7 +243,7 @@ def test_the_verdict_says_of_how_many_people_and_who_else_is_as_like(n, lead):
     boosted = {name: of["discriminator_boosted"] for name, of in found.sets.items()}
     if n == 24:
         assert {one.value for one in boosted.values()} == {None} and "boosted" not in first + far
-        assert "boosted`: cannot tell" in found.text() and "boosted" not in found.scores
+        assert UNLEARNED in found.text() and "boosted" not in found.scores
     else:
         assert all(one.value is not None for one in boosted.values()) and "boosted" in far
         assert far.startswith("It is farther in") and "sequence R2 " in far
@@ -301,7 +302,7 @@ def test_numbers_that_are_none_or_infinite_are_counted_and_told():
         replace(other, value=value), real, replace(ceiling, value=few), n_types=toy.N_TYPES, models=(), most_paired=5
     )
     assert len(rows) > 10 and found.not_finite == {"test": 0, "synthetic": len(rows), "real": 3}
-    text, told = found.text(), found.to_json()
+    text, told = "\n".join(found.lost), found.to_json()
     assert f"synthetic: {len(rows):,} numbers that are none or infinite" in text and "real: <11 numbers" in text
     assert told["not_finite"] == {"test": "0", "synthetic": f"{len(rows):,}", "real": "<11"} and "test:" not in text
     measured = ("ks", "w1", "autocorrelation", "variogram", "correlation", "mmd", "precision")
