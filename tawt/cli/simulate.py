@@ -158,8 +158,4 @@ def generate(
     if far := result.unfinished:
         say(f"note: drawn by {run} as it was after step {far['step']:,} of {far['of_steps']:,}: it is not finished")
     say(f"written: {result.folder}")
-    if run is not None:
-        named = workspace / "runs" / run
-        next_command(follow("embed", workspace=result.folder, run=named if named.is_dir() else run, form=form))
-    else:
-        next_command(follow("check", workspace=result.folder, form=form))
+    next_command(follow("assess", result.folder, workspace=workspace, run=run, form=form))

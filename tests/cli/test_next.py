@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer.main
@@ -201,3 +202,17 @@ def test_a_dataset_that_fails_leads_nowhere(tawt, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     ended = tawt("check", "meds", str(tmp_path))
     assert ended.code == 1 and "next:" not in ended.err
+
+
+@pytest.mark.parametrize("source", [("--run", "tiny"), ("--control", "markov")])
+def test_an_invented_set_is_followed_by_its_assessment(source, tmp_path, monkeypatch, capsys) -> None:
+    """With the run that drew it, of the workspace that it was drawn from."""
+    told = dict.fromkeys(("n_subjects", "n_dropped", "n_clipped", "n_rejected", "n_cut"), "3")
+    tally = SimpleNamespace(n_subjects=3, n_events=9, n_raw_events=9)
+    result = SimpleNamespace(
+        rows=[], tally=tally, counts=told, seconds=1.0, obeyed=[], unfinished=None, folder=tmp_path / "a set"
+    )
+    monkeypatch.setattr("tawt.commands.generate.generate", lambda *args, **options: result)
+    app(["generate", "-w", str(tmp_path), *source, "--out", str(result.folder)], standalone_mode=False)
+    words = pasted(capsys.readouterr().err.splitlines()[-1].removeprefix("next: "), tmp_path)
+    assert words[1:3] == ["assess", str(result.folder)] and ("--run tiny" in " ".join(words)) == ("tiny" in source)
