@@ -464,7 +464,7 @@ def test_the_command_line_says_what_was_drawn_and_what_is_next(work: Path, reque
     dry = typed(*ask, "--dry-run")
     assert dry.code == 0 and "3 records" in dry.out and not (work.parent / "typed").exists()
     ended = typed(*ask, "--threads", 1)
-    assert ended.code == 0 and "3 records with" in ended.err and "next: tawt check -w" in ended.err
+    assert ended.code == 0 and "3 records with" in ended.err and "next: tawt assess" in ended.err
     assert "raw.measurements" not in ended.err, "what the set is written with is nothing that its reader can change"
     assert typed(*ask).code == 2
 
