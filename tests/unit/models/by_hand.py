@@ -46,6 +46,12 @@ def sigmoid(x):
     return 1 / (1 + math.exp(-x))
 
 
+def log_between(a, b):
+    """Log chance of a logistic between a and b: of either side, what is behind a but for what is behind b."""
+    a, b = (a, b) if a + b > 0 else (-b, -a)
+    return -softplus(a) + math.log1p(-math.exp(softplus(a) - softplus(b)))
+
+
 def softplus(x):
     return math.log1p(math.exp(-abs(x))) + max(x, 0)
 
@@ -269,30 +275,44 @@ class Hand:
         hidden = self.gelu(self.linear(self.heads.what.to_value, typed))
         return softmax(self.linear(self.heads.what.status, hidden) + self.row(self.heads.what.status_bias, kind))
 
-    def number_parts(self, typed, kind, status, before):
-        """Weights, places and widths of the logistics of a number's rank."""
-        heads, known = self.heads, typed + self.row(self.heads.of_status, status)
+    def numbers_so_far(self, kind, before):
+        """How far from the middle the last number of a data_type lies, and the level of all; 0 where there is none."""
         ranks = [
             sum(self.rank(kind, one.value)) / 2 for one in before if one.kind == kind and one.status in WITH_NUMBER
         ]
-        aside, level = 0.0, 0.0
-        if ranks:
-            aside, level = ranks[-1] - 0.5, sum(r - 0.5 for r in ranks) / (len(ranks) + 0.5)
+        return (ranks[-1] - 0.5, sum(r - 0.5 for r in ranks) / (len(ranks) + 0.5)) if ranks else (0.0, 0.0)
+
+    def number_parts(self, typed, kind, status, before):
+        """Weights, places and widths of the logistics of a number's rank."""
+        heads, known = self.heads, typed + self.row(self.heads.of_status, status)
+        aside, level = self.numbers_so_far(kind, before)
+        if any(one.kind == kind and one.status in WITH_NUMBER for one in before):
             known = known + self.scalar(heads.of_number, 2 * aside) + self.scalar(heads.of_level, 2 * level)
-        hidden = self.gelu(self.linear(heads.to_number, known))
+        others = np.zeros((2, len(self.table[kind])))
+        for other in self.told:
+            others += np.outer(self.numbers_so_far(other, before), self.table[other])
+        product = self.linear(heads.others.of_numbers, others.ravel())
+        product = product * self.linear(heads.others.of_type, self.table[kind])
+        hidden = self.gelu(self.linear(heads.to_number, known + self.linear(heads.of_others, product)))
         k = heads.n_numbers
         shares = self.linear(heads.follows, hidden)
         out = self.linear(heads.number, hidden) + self.row(heads.number_bias, kind)
-        out[k : 2 * k] += shares[:k] * aside + shares[k:] * level
+        out[k : 2 * k] += shares[:k] * aside + shares[k : 2 * k] * level + shares[2 * k :] * product.mean()
         return np.exp(softmax(out[:k])), out[k : 2 * k], [softplus(x) + 0.004 for x in out[2 * k :]]
 
     def number(self, parts, low, high):
         """Log density of a rank, or its mean where many numbers are equal, on the scale of variance 1."""
         density = 0.0
         for w, place, width in zip(*parts, strict=True):
-            within = sigmoid((1 - place) / width) - sigmoid(-place / width)
-            a, b = sigmoid((low - place) / width), sigmoid((high - place) / width)
-            density += w / within * ((b - a) / (high - low) if high > low else a * (1 - a) / width)
+            # a place may lie so far outside that what lies within is no float: the share of it is one still
+            within = log_between(-place / width, (1 - place) / width)
+            a, b = (low - place) / width, (high - place) / width
+            own = (
+                log_between(a, b) - math.log(high - low)
+                if high > low
+                else -softplus(a) - softplus(-a) - math.log(width)
+            )
+            density += w * math.exp(own - within)
         return math.log(density) - math.log(2 * math.sqrt(3))
 
     def categories(self, typed, kind):
