@@ -69,7 +69,7 @@ class NextConfig(Section):
     as far as the state says: so these need not be kept in mind."""
     numbers_of_others: bool = False
     """Whether it is told the same of the `n_due` data_types as well: what one measures hangs on what others did. Needs
-    `numbers_so_far`."""
+    `numbers_so_far`. Of few people it may bring a set too near to them: `tawt assess` tells."""
 
     @model_validator(mode="after")
     def _fits(self) -> NextConfig:

@@ -17,7 +17,7 @@ from tawt.models.decoder.due import Came, Due
 from tawt.models.decoder.gaps import HOURS, GapOutputs
 from tawt.models.decoder.later import Later
 from tawt.models.decoder.mixtures import NARROW_GAP, NARROW_RANK
-from tawt.models.decoder.others import Others
+from tawt.models.decoder.others import WAYS, Others
 from tawt.models.decoder.places import KNOTS, values
 from tawt.models.decoder.schedule import N_MARKS
 from tawt.models.heads import ReconstructionHeads, zeroed
@@ -118,7 +118,7 @@ class NextHeads(nn.Module):
         self.of_number, self.of_level = (ScalarNetwork(d_model) if own else None for _ in range(2))
         of_others = how.numbers_of_others
         self.others = Others(d_model) if of_others else None
-        self.of_others = zeroed(nn.Linear(d_model, d_model, bias=False)) if of_others else None
+        self.of_others = zeroed(nn.Linear(WAYS, d_model, bias=False)) if of_others else None
         self.follows = zeroed(nn.Linear(2 * d_model, (3 if of_others else 2) * how.n_numbers)) if own else None
         n_later = min(how.n_later, v) if how.later_weight else 0
         self.later = Later(d_model, n_later) if n_later else None

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+WAYS = 16
+"""Products that a number is told: few, for the numbers of all data_types together tell who somebody is."""
+LOST = 0.5
+"""Share of what is told that is dropped in training, for the same reason."""
+
 
 class Others(nn.Module):
     """A vector for a number, of products of what its data_type says with what numbers so far do.
@@ -20,19 +25,21 @@ class Others(nn.Module):
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
-        self.of_numbers = nn.Linear(2 * d_model, d_model, bias=False)
-        self.of_type = nn.Linear(d_model, d_model, bias=False)
+        self.of_numbers = nn.Linear(2 * d_model, WAYS, bias=False)
+        self.of_type = nn.Linear(d_model, WAYS, bias=False)
+        self.dropout = nn.Dropout(LOST)
         # embeddings are short at the start, and a product of two such would hardly learn
         nn.init.normal_(self.of_numbers.weight, std=0.5)
         nn.init.normal_(self.of_type.weight)
 
     def forward(self, own: Tensor, table: Tensor, told: Tensor) -> Tensor:
-        """Return `(m, d_model)`.
+        """Return `(m, WAYS)`.
 
         Args:
             own: `(m, d_model)`, embeddings of the numbers' data_types.
             table: `(r, d_model)`, of those that are told.
             told: `(m, 2, r)` float32, how far from the middle the last number of each lies, and the `level` of all.
         """
-        product: Tensor = self.of_numbers((told.to(table.dtype) @ table).flatten(1)) * self.of_type(own)
+        said = (self.dropout(told).to(table.dtype) @ table).flatten(1)
+        product: Tensor = self.of_numbers(said) * self.of_type(own)
         return product
