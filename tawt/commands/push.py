@@ -16,7 +16,7 @@ from tawt.pipeline.holding import hold
 from tawt.pipeline.keys import Now
 from tawt.pipeline.manifest import Manifest, make_again, manifest_at, read_manifest
 from tawt.pipeline.presence import Part, Presence
-from tawt.pipeline.records_there import hold_own, mark_stored, send_prepared
+from tawt.pipeline.records_there import hold_forgotten, hold_own, mark_stored, send_prepared
 from tawt.pipeline.stored import Stored
 from tawt.pipeline.workspace import LEDGER, STORED, open_workspace
 from tawt.seals import sha256_file
@@ -45,7 +45,8 @@ def push(url: str, workspace: str | Path, *, report: Report = lambda event: None
         report: Hears, stage by stage, how many of all are there.
 
     Raises:
-        ConfigError: The URL is none, or another workspace lies there, or more of this one than is here.
+        ConfigError: The URL is none, or another workspace lies there, or more of this one than is here, or one
+            that more people opted out of.
         FileError: A file is not as it was written, or the store cannot be reached.
     """
     root, store = Path(workspace).expanduser(), Store(url)
@@ -57,6 +58,7 @@ def push(url: str, workspace: str | Path, *, report: Report = lambda event: None
             pass  # an empty place may be this one's, whatever was before
         elif (root / STORED).is_file():
             hold_own(root, store.url)
+            hold_forgotten(store, root)
         else:
             raise ConfigError(
                 store.url, "holds a workspace already, expected an empty folder or the place of this one",
@@ -101,6 +103,13 @@ def pull(
     with joined(root, url, Path(raw).expanduser() if raw is not None else None, report) as stored:
         assert stored is not None
         opened, there = open_workspace(root), stored.finished()
+        if torn := stored.torn:  # not to be found out by who needs it, when what wrote it may be gone
+            what = f"is not as it was written, expected what {torn[0]} wrote"
+            again = command("run", torn[0], workspace=root, store=url, raw="RAW_DIR")
+            raise FileError(
+                stored.store.place(f"manifests/{torn[0]}.json"), what,
+                f"`{again}` makes it again; or `{command('push', url, workspace='FOLDER')}` from where it is whole",
+            )  # fmt: skip
         here = {one.stage: read_manifest(opened, one.stage) for one in there}
         to_bring = [one for one in there if (known := here[one.stage]) is None or known.hashes != one.hashes]
         _tell(report, 0, len(to_bring))

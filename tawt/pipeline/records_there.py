@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
 from tawt.config.base import Section
 from tawt.contracts.basis import BASE, BASE_TABLE
-from tawt.contracts.opted_out import OPTED_OUT
+from tawt.contracts.opted_out import OPTED_OUT, Marks
 from tawt.contracts.workspace import HOSPITAL, PIPELINE, is_workspace
 from tawt.errors import ConfigError, FileError, StaleError
 from tawt.files import ASIDE, digest, keep_private, sealed, stamp, whole, write_sealed
@@ -36,6 +37,7 @@ _FOUND_OUT = (SAMPLED, CONTENT_FILES, WHO)
 """Keys that are known when stages have run."""
 _SIZE = 1
 """Place of a file's size in its stamp."""
+Record = TypeVar("Record", bound=Section)
 
 
 class Prepared(Section):
@@ -98,13 +100,19 @@ def bring_records(store: Store, root: Path, raw_root: Path | None) -> bool:
         raw_root: Where the raw tables are on this machine; None = as it is remembered.
 
     Raises:
-        ConfigError: The folder is a workspace of its own, or of another store.
+        ConfigError: The folder is a workspace of its own, or of another store, or knows of people who opted out and are
+            there.
         FileError: A record there is not as it was written.
     """
     hold_own(root, store.url)
     found = {name: content for name in (*_RECORDS, PREPARED) if (content := store.read(name)) is not None}
     if PIPELINE not in found:
         return False
+    if _marks_here(root) - _marks_there(store, root, found.get(OPTED_OUT)):
+        raise ConfigError(
+            store.url, "holds people who opted out of what is here, expected none: they would come back",
+            f"`{command('push', store.url, workspace=root)}` takes them out there; or give a new folder with -w",
+        )  # fmt: skip
     (root / ASIDE).mkdir(exist_ok=True)
     for name, content in sorted(found.items(), key=lambda one: one[0] != PIPELINE):  # which tells what the folder is
         with whole(root / name if name != PREPARED else root / ASIDE / name, private=name == OPTED_OUT) as aside:
@@ -120,6 +128,44 @@ def bring_records(store: Store, root: Path, raw_root: Path | None) -> bool:
     remove(root / ASIDE / PREPARED)
     _write_local(root, prepared, raw_root)
     return True
+
+
+def hold_forgotten(store: Store, root: Path) -> None:
+    """Refuse to put a workspace over one that more people opted out of: they would come back.
+
+    Raises:
+        ConfigError: It is an older state.
+        FileError: The record of who opted out there is not as it was written.
+    """
+    if _marks_there(store, root, store.read(OPTED_OUT)) - _marks_here(root):
+        raise ConfigError(
+            str(root),
+            f"holds people who opted out of the workspace of {store.url}, expected none: they would come back",
+            f"`{command('pull', store.url, workspace='FOLDER')}` brings what is there into a new folder, to go on from",
+        )  # fmt: skip
+
+
+def _marks_here(root: Path) -> set[str]:
+    path = root / OPTED_OUT
+    return {*read_record(path, Marks, sealed=True).marks} if path.exists() else set()
+
+
+def _marks_there(store: Store, root: Path, content: bytes | None) -> set[str]:
+    """Return the marks that a record in a store has."""
+    return {*_read_there(store, root, OPTED_OUT, content, Marks).marks} if content is not None else set()
+
+
+def _read_there(store: Store, root: Path, name: str, content: bytes, record: type[Record]) -> Record:
+    """Return what a record in a store says."""
+    aside = root / ASIDE / name
+    aside.parent.mkdir(exist_ok=True)
+    aside.write_bytes(content)
+    try:
+        return read_record(aside, record, sealed=True)
+    except FileError as error:  # names the place aside
+        raise FileError(store.place(name), error.what, error.hint) from None
+    finally:
+        aside.unlink()
 
 
 def mark_stored(root: Path, url: str) -> None:
@@ -186,13 +232,9 @@ def hold_prepared(store: Store, plan: Plan) -> None:
         StaleError: One would be made otherwise here.
     """
     content = store.read(PREPARED)
-    aside = plan.root / ASIDE / PREPARED
     if content is None:
         return
-    aside.parent.mkdir(exist_ok=True)
-    aside.write_bytes(content)
-    prepared = read_record(aside, Prepared, sealed=True)
-    aside.unlink()
+    prepared = _read_there(store, plan.root, PREPARED, content, Prepared)
     source = plan.settings.pipeline.source
     for step in plan.steps:
         expected = prepared.made_by.get(step.stage.name)

@@ -7,6 +7,7 @@ no use, nothing is locked, and what two do at once is the same.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -14,6 +15,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from tawt.contracts.layers import STAGE
 from tawt.errors import FileError
 from tawt.files import ASIDE, keep_private
 from tawt.pipeline.board import Board
@@ -32,6 +34,7 @@ from tawt.shell import command
 from tawt.sources.graph import Graph
 from tawt.stores import Store, each
 
+_MANIFEST = re.compile(rf"manifests/(?P<stage>{STAGE})\.json")
 _SUBJECTS = "subjects"
 _LOOKED_INTO = (_SUBJECTS, IMAGES)
 """Stages that plans are made by: they are always brought here."""
@@ -101,8 +104,14 @@ class Stored:
 
     def finished(self) -> list[Manifest]:
         """Return all stages that are finished there."""
-        names = [name.rpartition("/")[2].removesuffix(".json") for name in self.store.names("manifests")]
+        found = [_MANIFEST.fullmatch(name) for name in self.store.names("manifests")]
+        names = [one["stage"] for one in found if one is not None]
         return [manifest for manifest in each(names, self._manifest) if manifest is not None]
+
+    @property
+    def torn(self) -> list[str]:
+        """Which stages that were looked at have a manifest there that is not as it was written."""
+        return sorted(name for name, (_, manifest) in self._known.items() if manifest is None)
 
     def hold(self, plan: Plan) -> None:
         hold_prepared(self.store, plan)
@@ -216,7 +225,7 @@ class Stored:
             aside.unlink()
             if manifest is None:
                 self._say(
-                    f"{self.store.place(f'manifests/{name}.json')} is not as it was written: {name} is made again"
+                    f"{self.store.place(f'manifests/{name}.json')} is not as it was written: {name} does not count"
                 )
             self._known[name] = content, manifest
         return self._known[name][1]

@@ -155,6 +155,38 @@ def test_who_holds_a_part_of_a_workspace_alone_does_not_push(hospital: Hospital,
     assert hashes(made) == before
 
 
+def test_who_opted_out_does_not_come_back_by_an_older_state(made: Path, tmp_path: Path) -> None:
+    """A push from a folder that does not know of it would undo it there, and so would a pull of what is older here."""
+    url, one = f"file://{made}", open_dataset(tmp_path / "own").split("train").subject_ids[0]
+    tawt.pull(url, tmp_path / "w")
+    tawt.forget(int(one), workspace=tmp_path / "w", **QUICK)
+    forgotten = hashes(tmp_path / "w")
+    with pytest.raises(ConfigError, match="holds people who opted out of what is here"):
+        tawt.pull(url, tmp_path / "w")
+    assert hashes(tmp_path / "w") == forgotten
+    assert tawt.push(url, tmp_path / "w").n_moved > 0
+    with pytest.raises(ConfigError, match="holds people who opted out of the workspace of"):
+        tawt.push(url, tmp_path / "own")
+    assert hashes(made) == forgotten and (made / "opted_out.json").exists()
+    flip(made / "opted_out.json")
+    with pytest.raises(FileError) as told:
+        tawt.push(url, tmp_path / "w")
+    assert told.value.where == f"{url}/opted_out.json" and not (tmp_path / "w/.aside/opted_out.json").exists()
+
+
+def test_a_workspace_that_is_not_whole_is_not_brought_as_one(made: Path, tmp_path: Path) -> None:
+    """A manifest in which a bit has turned would be found out by who needs its stage, when what made it may be gone; an
+    object that is no manifest is none."""
+    url = f"file://{made}"
+    (made / "manifests" / "a stranger's.json").write_bytes(b"x")
+    assert tawt.pull(url, tmp_path / "whole").n_moved > 15
+    flip(made / "manifests" / "events.json")
+    with pytest.raises(FileError, match="is not as it was written, expected what events wrote") as told:
+        tawt.pull(url, tmp_path / "w")
+    assert told.value.where == f"{url}/manifests/events.json" and "tawt run events" in told.value.hint
+    assert tawt.push(url, tmp_path / "own").n_moved == 1 and tawt.pull(url, tmp_path / "w").n_moved > 15
+
+
 def test_a_place_without_a_workspace_binds_no_folder(hospital: Hospital, made: Path, tmp_path: Path) -> None:
     """A slip in a URL: the right one is taken then. A push that could not be done is done elsewhere."""
     for command in (tawt.pull, lambda url, w: tawt.run("dataset", w, store=url)):
@@ -190,7 +222,7 @@ def test_records_and_manifests_that_are_damaged_are_not_taken(hospital: Hospital
     flip(made / "manifests" / "vocabulary.json")
     done = tawt.run("vocabulary", tmp_path / "w", store=url, raw=hospital.raw, report=said.append, **QUICK)
     assert done.n_run == 1 and hashes(made) == hashes(hospital.workspace)
-    assert [one for one in said if "vocabulary is made again" in one.get("text", "")]
+    assert [one for one in said if "vocabulary does not count" in one.get("text", "")]
     flip(made / "ingest.json")
     with pytest.raises(FileError, match="is not as it was written") as told:
         tawt.pull(url, tmp_path / "x")
