@@ -86,11 +86,11 @@ def remove(path: Path) -> None:
 
 
 def is_own(path: Path) -> bool:
-    """Return whether a name is that of a file which has no other: what is written to it is written nowhere else."""
+    """Return whether a name is free, or of a file which has no other: what is written to it is written nowhere else."""
     try:
         found = path.lstat()
-    except FileNotFoundError:
-        return False
+    except FileNotFoundError:  # who writes the same may make it at any moment
+        return True
     return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
 
 

@@ -254,3 +254,20 @@ def test_a_file_that_can_be_made_again_is_read_or_nothing(tmp_path: Path) -> Non
     (tmp_path / "b.json").write_text((tmp_path / "a.json").read_text()[:-3])
     (tmp_path / "c.json").write_text("[1]")
     assert [read_json(tmp_path / f"{name}.json") for name in "bcd"] == [None] * 3
+
+
+def test_the_place_aside_of_who_writes_the_same_is_never_removed(tmp_path, monkeypatch):
+    """It may be made just after one has looked whether what lies there is a file of its own."""
+    looks = files.is_own
+
+    def looks_too_early(aside):
+        found = looks(aside)
+        aside.touch()  # another one begins
+        made.append(aside.stat().st_ino)
+        return found
+
+    made: list[int] = []
+    monkeypatch.setattr(files, "is_own", looks_too_early)
+    with files.whole(tmp_path / "a") as aside:
+        aside.write_text("x")
+        assert [aside.stat().st_ino] == made

@@ -60,8 +60,8 @@ def test_a_row_of_events_that_is_lost_on_the_way_to_disk_fails_the_stage(own_wor
     before = (own_workspace / "manifests" / "events.json").read_bytes()
     real = events.merge_shard
 
-    def loses(parts, ranks, rules, split_of, contract, out, drop):
-        result = real(parts, ranks, rules, split_of, contract, out, drop)
+    def loses(parts, ranks, rules, split_of, contract, out, *how):
+        result = real(parts, ranks, rules, split_of, contract, out, *how)
         _one_row_less(next(path for path in out.values() if path.exists() and pq.read_metadata(path).num_rows))
         return result
 
