@@ -158,8 +158,8 @@ def _marks_there(store: Store, root: Path, content: bytes | None) -> set[str]:
 def _read_there(store: Store, root: Path, name: str, content: bytes, record: type[Record]) -> Record:
     """Return what a record in a store says."""
     aside = root / ASIDE / name
-    aside.parent.mkdir(exist_ok=True)
-    aside.write_bytes(content)
+    with whole(aside, private=True) as place:  # it may tell who opted out
+        place.write_bytes(content)
     try:
         return read_record(aside, record, sealed=True)
     except FileError as error:  # names the place aside

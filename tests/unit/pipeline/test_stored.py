@@ -155,8 +155,11 @@ def test_who_holds_a_part_of_a_workspace_alone_does_not_push(hospital: Hospital,
     assert hashes(made) == before
 
 
-def test_who_opted_out_does_not_come_back_by_an_older_state(made: Path, tmp_path: Path) -> None:
-    """A push from a folder that does not know of it would undo it there, and so would a pull of what is older here."""
+def test_who_opted_out_does_not_come_back_by_an_older_state(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push from a folder that does not know of it would undo it there, and so would a pull of what is older here. What
+    tells of them is the owner's alone while it is looked into, too."""
     url, one = f"file://{made}", open_dataset(tmp_path / "own").split("train").subject_ids[0]
     tawt.pull(url, tmp_path / "w")
     tawt.forget(int(one), workspace=tmp_path / "w", **QUICK)
@@ -165,9 +168,17 @@ def test_who_opted_out_does_not_come_back_by_an_older_state(made: Path, tmp_path
         tawt.pull(url, tmp_path / "w")
     assert hashes(tmp_path / "w") == forgotten
     assert tawt.push(url, tmp_path / "w").n_moved > 0
+    modes, real = set[int](), records_there.read_record
+
+    def looks(path: Path, *how: Any, **named: Any) -> Any:
+        modes.update({path.stat().st_mode & 0o777} if path.exists() and path.name == "opted_out.json" else ())
+        return real(path, *how, **named)
+
+    monkeypatch.setattr(records_there, "read_record", looks)
     with pytest.raises(ConfigError, match="holds people who opted out of the workspace of"):
         tawt.push(url, tmp_path / "own")
     assert hashes(made) == forgotten and (made / "opted_out.json").exists()
+    assert modes == {0o600}
     flip(made / "opted_out.json")
     with pytest.raises(FileError) as told:
         tawt.push(url, tmp_path / "w")
