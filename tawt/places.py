@@ -34,7 +34,7 @@ def is_utf8(name: str) -> bool:
 
 
 def _below(name: str) -> str:
-    if not leads_below(name):
+    if not leads_below(name) or not is_utf8(name):
         raise ValueError("is no path below the folder of its record")
     return name
 

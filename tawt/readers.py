@@ -127,6 +127,8 @@ def read_map(
     text = read_text(path, hint, kind, "a JSON file of keys", most)
     with reading(path, "a JSON file of keys", hint, kind):
         data = json.loads(text)
+        if "\\u" in text:  # half of a letter can be spelled so, and be written nowhere
+            json.dumps(data, ensure_ascii=False).encode()
     if not isinstance(data, dict):
         raise kind(str(path), f"holds a {type(data).__name__}, expected a JSON file of keys", hint)
     if data.pop("seal", None) is not None or sealed:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tawt.errors import ConfigError
 from tawt.pipeline.holding import hold
+from tawt.pipeline.of_store import mark_stored
 from tawt.pipeline.parts import Shared, run_part
 from tawt.pipeline.plan import Plan
 from tawt.pipeline.presence import Part, said_in
-from tawt.pipeline.records_there import bring_records, mark_stored, send_prepared
+from tawt.pipeline.records_there import bring_records, send_prepared
 from tawt.pipeline.run import Judges, Report, RunResult
 from tawt.pipeline.stored import BoardInStore, Stored
 from tawt.pipeline.undone import Asked

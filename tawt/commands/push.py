@@ -11,14 +11,14 @@ from tawt.builtin.all import graph_of
 from tawt.commands.in_store import hold_free, joined
 from tawt.contracts.workspace import PIPELINE
 from tawt.errors import ConfigError, FileError
-from tawt.files import whole
 from tawt.pipeline.holding import hold
 from tawt.pipeline.keys import Now
 from tawt.pipeline.manifest import Manifest, make_again, manifest_at, read_manifest
+from tawt.pipeline.of_store import hold_own, mark_stored
 from tawt.pipeline.presence import Part, Presence
-from tawt.pipeline.records_there import hold_forgotten, hold_own, mark_stored, send_prepared
+from tawt.pipeline.records_there import bring_ledger, hold_forgotten, send_prepared
 from tawt.pipeline.stored import Stored
-from tawt.pipeline.workspace import LEDGER, STORED, open_workspace
+from tawt.pipeline.workspace import STORED, open_workspace
 from tawt.seals import sha256_file
 from tawt.shell import command
 from tawt.stores import Store
@@ -116,9 +116,7 @@ def pull(
         for n, one in enumerate(to_bring, 1):
             stored.bring([one.stage], {one.stage: one})
             _tell(report, n, len(to_bring))
-        if (ledger := stored.store.read(LEDGER)) is not None:
-            with whole(root / LEDGER) as aside:
-                aside.write_bytes(ledger)
+        bring_ledger(stored.store, root)
     return Moved(tuple(there), len(to_bring))
 
 

@@ -19,7 +19,7 @@ from tawt.files import ASIDE, alone, stamp
 from tawt.modalities.contents import EMBEDDED
 from tawt.pipeline.commit import forget_half
 from tawt.pipeline.each_shard import HANDED_IN
-from tawt.pipeline.workspace import INGEST, LEDGER, LOCK, OF_STAGES, OWN_FOLDERS, RECORDS, SPILL
+from tawt.pipeline.workspace import INGEST, LEDGER, LOCK, OF_STAGES, OWN_FOLDERS, RECORDS, SPILL, STORED
 from tawt.places import is_utf8, open_lock, real, refuse_links, remove
 
 RESUMABLE = re.compile(rf"(?:{BUILT_IN})-[0-9a-f]{{16}}(?:{re.escape(HANDED_IN)})?")
@@ -136,7 +136,7 @@ def refuse_foreign(root: Path) -> None:
         what = "is a file" if root.exists() else "is a link that leads to no folder"
         raise ConfigError(str(root), f"{what}, expected a folder for the workspace", "give another with -w")
     refuse_odd_letters(root)
-    started = {LOCK, *(f".{name}.tmp" for name in RECORDS)}
+    started = {LOCK, STORED, *(f".{name}.tmp" for name in RECORDS)}
     there = {path.name for path in root.iterdir()} if root.exists() else set()
     if there - started and not is_workspace(root):
         raise ConfigError(

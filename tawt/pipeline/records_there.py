@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from tawt.config.base import Section
-from tawt.contracts.basis import BASE, BASE_TABLE
+from tawt.contracts.basis import BASE, BASE_TABLE, Base
 from tawt.contracts.opted_out import OPTED_OUT, Marks
-from tawt.contracts.workspace import HOSPITAL, PIPELINE, is_workspace
+from tawt.contracts.workspace import HOSPITAL, PIPELINE
 from tawt.errors import ConfigError, FileError, StaleError
-from tawt.files import ASIDE, digest, keep_private, sealed, stamp, whole, write_sealed
+from tawt.files import digest, keep_private, sealed, stamp, whole
 from tawt.pipeline.fingerprint import components_of
 from tawt.pipeline.keys import CONTENT_FILES, SAMPLED, Now
 from tawt.pipeline.keys import OPTED_OUT as WHO
+from tawt.pipeline.of_store import hold_own, mark_stored
 from tawt.pipeline.plan import Plan
 from tawt.pipeline.records import Local
-from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, STORED, Workspace, open_workspace
-from tawt.places import real, remove
+from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, Workspace, open_workspace
+from tawt.places import Below, real, remove
 from tawt.project import Project
 from tawt.raw.seen import RawSeen, TableSeen
 from tawt.readers import read_record
@@ -35,8 +40,6 @@ _KEY = "TAWT_OPT_OUT_KEY"
 """Variable that holds the key of `local.json` by which marks of who opted out are known."""
 _FOUND_OUT = (SAMPLED, CONTENT_FILES, WHO)
 """Keys that are known when stages have run."""
-_SIZE = 1
-"""Place of a file's size in its stamp."""
 Record = TypeVar("Record", bound=Section)
 
 
@@ -45,18 +48,12 @@ class Prepared(Section):
 
     pipeline: str | None = None
     """The name that the pipeline was asked for by; None = a file."""
-    files: dict[str, RawSeen] = {}
+    files: dict[Below, RawSeen] = {}
     """Raw files, as in `Local`."""
     tables: dict[str, TableSeen] = {}
     """Raw tables, as in `Local`."""
     made_by: dict[str, str] = {}
     """Stage -> hash of all that it hangs on but what it reads."""
-
-
-class Where(Section):
-    """Which store a workspace is made in."""
-
-    url: str
 
 
 def send_prepared(store: Store, workspace: Workspace, graph: Graph, now: Now) -> None:
@@ -74,7 +71,7 @@ def send_prepared(store: Store, workspace: Workspace, graph: Graph, now: Now) ->
     made_by = {name: _made_by(stage, source, now) for name, stage in graph.stages.items()}
     prepared = Prepared(pipeline=named, files=local.files, tables=local.tables, made_by=made_by)
     send_records(store, workspace.root)
-    store.write(PREPARED, sealed(prepared.model_dump(mode="json")).encode())
+    store.write(PREPARED, sealed(prepared.model_dump(mode="json")).encode(), private=True)
 
 
 def send_records(store: Store, root: Path) -> None:
@@ -86,7 +83,7 @@ def send_records(store: Store, root: Path) -> None:
         if content is None and there is not None:
             store.remove([name])
         elif content is not None and content != there:
-            store.write(name, content)
+            store.write(name, content, private=name == OPTED_OUT)
 
     each((*_RECORDS, LEDGER), one)
 
@@ -108,26 +105,38 @@ def bring_records(store: Store, root: Path, raw_root: Path | None) -> bool:
     found = {name: content for name in (*_RECORDS, PREPARED) if (content := store.read(name)) is not None}
     if PIPELINE not in found:
         return False
-    if _marks_here(root) - _marks_there(store, root, found.get(OPTED_OUT)):
+    if _marks_here(root) - _marks_there(store, found.get(OPTED_OUT)):
         raise ConfigError(
             store.url, "holds people who opted out of what is here, expected none: they would come back",
             f"`{command('push', store.url, workspace=root)}` takes them out there; or give a new folder with -w",
         )  # fmt: skip
-    (root / ASIDE).mkdir(exist_ok=True)
-    for name, content in sorted(found.items(), key=lambda one: one[0] != PIPELINE):  # which tells what the folder is
-        with whole(root / name if name != PREPARED else root / ASIDE / name, private=name == OPTED_OUT) as aside:
+    for name, content in found.items():
+        _hold_record(store, root, name, content)
+    base = _read_there(store, BASE, found[BASE], Base) if BASE in found else None
+    if base is not None and sha256(found.get(BASE_TABLE, b"")).hexdigest() != base.vocabulary:
+        raise _changed(store, root, BASE_TABLE)
+    content = found.pop(PREPARED, None)
+    prepared = _read_there(store, PREPARED, content, Prepared) if content is not None else Prepared()
+    mark_stored(root, store.url)  # from here on the folder is one of it, wherever this ends
+    for name, content in found.items():
+        with whole(root / name, private=name == OPTED_OUT) as aside:
             aside.write_bytes(content)
-            if name != BASE_TABLE and not holds(aside):  # which its record knows
-                again = command("ingest", "RAW_DIR", pipeline="NAME", workspace=root, store=store.url)
-                what = "is not as it was written, expected what tawt wrote"
-                raise FileError(store.place(name), what, f"write it anew: `{again}`")
     for name in {*_RECORDS} - {*found}:
         remove(root / name)
-    mark_stored(root, store.url)
-    prepared = read_record(root / ASIDE / PREPARED, Prepared, absent=Prepared(), sealed=True)
-    remove(root / ASIDE / PREPARED)
     _write_local(root, prepared, raw_root)
     return True
+
+
+def bring_ledger(store: Store, root: Path) -> None:
+    """Bring the ledger, once all stages that it was counted from are here.
+
+    Raises:
+        FileError: It is not as it was written.
+    """
+    if (content := store.read(LEDGER)) is not None:
+        _hold_record(store, root, LEDGER, content)
+        with whole(root / LEDGER) as aside:
+            aside.write_bytes(content)
 
 
 def hold_forgotten(store: Store, root: Path) -> None:
@@ -137,7 +146,7 @@ def hold_forgotten(store: Store, root: Path) -> None:
         ConfigError: It is an older state.
         FileError: The record of who opted out there is not as it was written.
     """
-    if _marks_there(store, root, store.read(OPTED_OUT)) - _marks_here(root):
+    if _marks_there(store, store.read(OPTED_OUT)) - _marks_here(root):
         raise ConfigError(
             str(root),
             f"holds people who opted out of the workspace of {store.url}, expected none: they would come back",
@@ -150,47 +159,40 @@ def _marks_here(root: Path) -> set[str]:
     return {*read_record(path, Marks, sealed=True).marks} if path.exists() else set()
 
 
-def _marks_there(store: Store, root: Path, content: bytes | None) -> set[str]:
+def _marks_there(store: Store, content: bytes | None) -> set[str]:
     """Return the marks that a record in a store has."""
-    return {*_read_there(store, root, OPTED_OUT, content, Marks).marks} if content is not None else set()
+    return {*_read_there(store, OPTED_OUT, content, Marks).marks} if content is not None else set()
 
 
-def _read_there(store: Store, root: Path, name: str, content: bytes, record: type[Record]) -> Record:
+def _hold_record(store: Store, root: Path, name: str, content: bytes) -> None:
+    with _laid_aside(name, content) as aside:
+        if name != BASE_TABLE and not holds(aside):  # which another record knows
+            raise _changed(store, root, name)
+
+
+def _changed(store: Store, root: Path, name: str) -> FileError:
+    again = command("ingest", "RAW_DIR", pipeline="NAME", workspace=root, store=store.url)
+    what = "is not as it was written, expected what tawt wrote"
+    return FileError(store.place(name), what, f"write it anew: `{again}`")
+
+
+def _read_there(store: Store, name: str, content: bytes, record: type[Record]) -> Record:
     """Return what a record in a store says."""
-    aside = root / ASIDE / name
-    with whole(aside, private=True) as place:  # it may tell who opted out
-        place.write_bytes(content)
-    try:
-        return read_record(aside, record, sealed=True)
-    except FileError as error:  # names the place aside
-        raise FileError(store.place(name), error.what, error.hint) from None
-    finally:
-        aside.unlink()
+    with _laid_aside(name, content) as aside:
+        try:
+            return read_record(aside, record, sealed=True)
+        except FileError as error:  # names the place aside
+            raise FileError(store.place(name), error.what, error.hint) from None
 
 
-def mark_stored(root: Path, url: str) -> None:
-    """Write down which store the workspace of a folder is in."""
-    write_sealed(root / STORED, Where(url=url).model_dump())
-
-
-def hold_own(root: Path, url: str) -> None:
-    """Refuse a folder that is no copy of the workspace in a store: what is in it would be replaced.
-
-    Raises:
-        ConfigError: It is a workspace of its own, or of another store.
-    """
-    if (root / STORED).is_file():
-        if read_record(root / STORED, Where, sealed=True).url == url:
-            return
-        what = "holds a workspace of another store"
-    elif is_workspace(root):
-        what = "holds a workspace that is in no store"
-    else:
-        return
-    raise ConfigError(
-        str(root), f"{what}, expected a folder of this machine for the one of {url}",
-        f"give a new folder with -w; `{command('push', url, workspace=root)}` puts the one that is here there",
-    )  # fmt: skip
+@contextmanager
+def _laid_aside(name: str, content: bytes) -> Iterator[Path]:
+    """Lay what a store has of a record where it can be looked into by its owner alone: it may tell who opted out."""
+    with TemporaryDirectory(prefix="tawt-") as folder:
+        aside = Path(folder) / name
+        aside.touch(0o600)
+        aside.write_bytes(content)
+        yield aside
 
 
 def _write_local(root: Path, prepared: Prepared, raw_root: Path | None) -> None:
@@ -218,11 +220,14 @@ def _as_here(place: str | None, name: str, seen: RawSeen, known: dict[str, RawSe
     """Return what was seen of a raw file with the stamp that it has on this machine, where it holds the same here."""
     path = Path(place or "") / name
     now = stamp(path) if place is not None else ()
-    if not now or now[_SIZE] != seen.stamp[_SIZE]:
+    if not seen.is_as_large(now):
         return seen
     before = known.get(name)
     same = before is not None and (before.stamp, before.sha256) == (now, seen.sha256)
-    return seen.model_copy(update={"stamp": now}) if same or sha256_file(path) == seen.sha256 else seen
+    with suppress(OSError):  # whoever reads it tells
+        if same or sha256_file(path) == seen.sha256:
+            return seen.model_copy(update={"stamp": now})
+    return seen
 
 
 def hold_prepared(store: Store, plan: Plan) -> None:
@@ -234,7 +239,7 @@ def hold_prepared(store: Store, plan: Plan) -> None:
     content = store.read(PREPARED)
     if content is None:
         return
-    prepared = _read_there(store, plan.root, PREPARED, content, Prepared)
+    prepared = _read_there(store, PREPARED, content, Prepared)
     source = plan.settings.pipeline.source
     for step in plan.steps:
         expected = prepared.made_by.get(step.stage.name)

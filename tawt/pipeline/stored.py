@@ -148,7 +148,7 @@ class Stored:
         same = known if not anew else {}
         self.store.remove([listed])
         to_send = [file for file, sha256 in manifest.hashes.items() if same.get(file) != sha256]
-        each(to_send, lambda file: self.store.put(self.root / file, file))
+        each(to_send, lambda file: self.store.put(self.root / file, file, name == _SUBJECTS))
         self.store.write(listed, manifest_path(self.root, name).read_bytes())
         left = [file for file in self.store.names(folder_of(name)) if file not in manifest.files]
         left += [file for file in beside(name) if file in known and file not in manifest.files]

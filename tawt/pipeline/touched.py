@@ -13,9 +13,6 @@ from tawt.raw.files import files_of
 from tawt.raw.seen import RawSeen, TableSeen
 from tawt.seals import sha256_file
 
-_SIZE = 1
-"""Place of a file's size in its stamp."""
-
 
 def raw_changed(workspace: Workspace) -> dict[str, str | None]:
     """Return the raw tables -> what each is known by; None = a file of it has changed, or come, since it was read.
@@ -47,7 +44,7 @@ def is_as_read(path: Path, seen: RawSeen) -> bool:
     now = stamp(path)
     if now == seen.stamp:
         return True
-    if not now or now[_SIZE] != seen.stamp[_SIZE]:
+    if not seen.is_as_large(now):
         return False
     with suppress(OSError):
         return sha256_file(path) == seen.sha256

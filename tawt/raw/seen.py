@@ -34,3 +34,7 @@ class RawSeen(Section):
     """Bytes behind the last record, as UTF-8, that are no text: Ctrl-Z and NUL."""
     counted_as: str = ""
     """Digest of how text was said to be written when they were counted."""
+
+    def is_as_large(self, now: tuple[int, ...]) -> bool:
+        """Return whether the stamp of a file tells the size that it had."""
+        return len(now) > 1 and now[1:2] == self.stamp[1:2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from tawt.pipeline.each_shard import HANDED_IN
 from tawt.pipeline.manifest import Components
 from tawt.pipeline.stored import BoardInStore
 from tawt.pipeline.workspace import STORED
+from tawt.seals import BLANK, filled
 from tawt.stores import Store
 from tests.unit.conftest import Hospital
 from tests.unit.pipeline.test_parts import ROOT, ended
@@ -134,11 +136,11 @@ def test_two_do_not_push_at_once(made: Path, tmp_path: Path, monkeypatch: pytest
     shutil.copytree(tmp_path / "own", tmp_path / "w")
     (made / "manifests" / "vocabulary.json").unlink()
 
-    def meanwhile(self: Store, path: Path, name: str) -> None:
+    def meanwhile(self: Store, path: Path, name: str, private: bool) -> None:
         with pytest.raises(ConfigError, match="is in use") as told:
             tawt.push(url, tmp_path / "w")
         said.append(told.value.what)
-        put(self, path, name)
+        put(self, path, name, private)
 
     monkeypatch.setattr(BoardInStore, "beat_seconds", 0.1)
     monkeypatch.setattr(Store, "put", meanwhile)
@@ -271,7 +273,7 @@ def test_a_store_that_goes_away_is_told_and_nothing_is_made_twice(
         tawt.run("triplets", tmp_path / "w", store=url, raw=hospital.raw, **QUICK)
     assert "secret" not in str(told.value) + told.value.hint and not (made / "manifests" / "triplets.json").exists()
     sent = []
-    monkeypatch.setattr(Store, "put", lambda self, path, name: sent.append(name) or put(self, path, name))
+    monkeypatch.setattr(Store, "put", lambda self, path, name, private: sent.append(name) or put(self, path, name))
     assert tawt.run("triplets", tmp_path / "w", store=url, raw=hospital.raw, **QUICK).n_run == 0
     assert len([name for name in sent if name.startswith("triplets/")]) >= 3 and hashes(made) == hashes(
         hospital.workspace
@@ -314,6 +316,100 @@ def test_options_of_a_store_that_do_not_go_together_are_told(tmp_path: Path, giv
     with pytest.raises(ConfigError, match=what) as told:
         tawt.run("dataset", tmp_path / "w", **given)
     assert "secret" not in str(told.value) and not (tmp_path / "w").exists()
+
+
+def test_a_bucket_that_is_not_there_is_told_as_that(
+    hospital: Hospital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What opens S3 says of all that is in it that it is not there: a workspace would be looked for in vain, or an ingest
+    begun."""
+
+    def lacks(*given: Any, **named: Any) -> None:
+        said: Any = Exception("NoSuchBucket")
+        said.response = {"Error": {"Code": "NoSuchBucket", "Message": "secret"}}
+        raise FileNotFoundError("secret") from said
+
+    for name in ("cat_file", "get_file", "pipe_file", "put_file", "find", "rm_file"):
+        monkeypatch.setattr(f"fsspec.implementations.local.LocalFileSystem.{name}", lacks)
+    own, url = Path(shutil.copytree(hospital.workspace, tmp_path / "own")), f"file://{tmp_path / 'there'}"
+    for act in (
+        lambda: tawt.pull(url, tmp_path / "w"),
+        lambda: tawt.push(url, own),
+        lambda: tawt.fetch(url, tmp_path / "t"),
+        lambda: tawt.ingest(hospital.raw, "demo", tmp_path / "x", store=url, prepare=True, **QUICK),
+        lambda: Store(url).put(own / "pipeline.yaml", "x"),
+        lambda: Store(url).remove(["x"]),
+    ):
+        with pytest.raises(tawt.TawtError, match="is in a bucket that is not there") as told:
+            act()
+        assert told.value.where == url and "secret" not in str(told.value) + told.value.hint
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"files": {"a\0b": {"stamp": [1, 2, 3, 4], "sha256": "x"}}},
+        {"files": {"../out": {"stamp": [1, 2, 3, 4], "sha256": "x"}}},
+        {"files": {"hosp": {"stamp": [], "sha256": "x"}}},
+        {"files": {"hosp": {"stamp": [1, -1, 3, 4], "sha256": "x"}}},
+        {"pipeline": "\ud800"},
+        {"strange": 1},
+    ],
+)
+def test_forged_names_of_raw_files_lead_nowhere(
+    hospital: Hospital, made: Path, tmp_path: Path, forged: dict[str, Any]
+) -> None:
+    """Sealed as tawt does: whoever brings it is told of the object, or goes on as if nothing had been prepared."""
+    url, size = f"file://{made}", (hospital.raw / "hosp").stat().st_size
+    for seen in forged.get("files", {}).values():
+        seen["stamp"] = [size if one == -1 else one for one in seen["stamp"]]
+    text = filled(json.dumps({**forged, "seal": BLANK}))
+    (made / "prepared.json").write_text(text)
+    try:
+        tawt.pull(url, tmp_path / "w", raw=hospital.raw)
+    except FileError as told:
+        assert told.where == f"{url}/prepared.json" and not (tmp_path / "w" / "local.json").exists()
+    else:
+        assert {*forged["files"]} == {"hosp"}
+
+
+def test_records_in_a_folder_are_the_owners_alone_as_in_a_workspace(made: Path, tmp_path: Path) -> None:
+    """Who opted out, the way back to people and the names of raw files; what stands there otherwise is what its owner
+    says."""
+    url, one = f"file://{made}", open_dataset(tmp_path / "own").split("train").subject_ids[0]
+    assert (made / "prepared.json").stat().st_mode & 0o777 == 0o600 and made.stat().st_mode & 0o077
+    tawt.forget(int(one), workspace=tmp_path / "own", **QUICK)
+    (made / "prepared.json").chmod(0o640)
+    tawt.push(url, tmp_path / "own")
+    assert (made / "opted_out.json").stat().st_mode & 0o777 == 0o600
+    assert (made / "prepared.json").stat().st_mode & 0o777 == 0o640
+    store = Store(f"{url}/new")
+    store.put(tmp_path / "own" / "pipeline.yaml", "subjects/x", private=True)
+    modes = [path.stat().st_mode & 0o777 for path in (made / "new", made / "new/subjects", made / "new/subjects/x")]
+    assert modes[0] & 0o077 and modes[1:] == [0o700, 0o600]
+
+
+@pytest.mark.parametrize(
+    "name", ["ledger.parquet", "base.parquet", "base.json", "prepared.json", "pipeline.yaml", "ingest.json"]
+)
+def test_every_record_that_is_damaged_is_told_and_not_used(made: Path, tmp_path: Path, name: str) -> None:
+    """With its URL; the folder is whole, or as it was, and takes what is mended."""
+    tawt.build_vocab(tmp_path / "own", extend=True, **QUICK)
+    tawt.push(url := f"file://{made}", tmp_path / "own")
+    tawt.pull(url, tmp_path / "before")
+    before = files(tmp_path / "before")
+    flip(made / name)
+    for place in ("before", "new"):
+        with pytest.raises(FileError, match="is not as it was written") as told:
+            tawt.pull(url, tmp_path / place)
+        assert told.value.where == f"{url}/{name}"
+        assert name in ("ledger.parquet", "prepared.json") or not (tmp_path / "new" / name).exists()
+    assert files(tmp_path / "before") == before and not (tmp_path / "new" / "ledger.parquet").exists()
+    tawt.push(url, tmp_path / "own")
+    if name == "ledger.parquet" or name == "prepared.json":
+        assert tawt.pull(url, tmp_path / "before").n_moved == 0
+    tawt.pull(url, tmp_path / "new")
+    assert hashes(tmp_path / "new") == hashes(tmp_path / "own")
 
 
 @pytest.mark.parametrize("name", ["../out", "/out", "a/../../out", "a//b"])
