@@ -43,9 +43,12 @@ def _cost(decoder: LoadedDecoder, host: HostBatch) -> float:
     """Return what the parts of one record cost, nats."""
     encoder, heads = decoder.encoder, decoder.heads
     targets = make_targets(
-        host, decoder.vocabulary, heads.knots, heads.told_types, by_clock=heads.n_hours > 0,
-        of_others=heads.others is not None,
-    )  # fmt: skip
+        host,
+        decoder.vocabulary,
+        heads.knots,
+        heads.told_types,
+        how=heads.how,
+    )
     tokens = encoder.closed(*encoder.opened(host.tensors())).tokens
     tables = encoder.embedding.data_type.weight, encoder.embedding.value.category_rows
     sums = loss_sums(heads, tables, tokens, targets, DRAWN)

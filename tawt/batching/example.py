@@ -126,6 +126,11 @@ class NextTargets:
     """`(g,)`, and end."""
     gap_marks: Tensor
     """`(g, 60, f)` float32, see `tawt.models.decoder.schedule.Schedule.marks`."""
+    gap_came: Tensor
+    """`(g, r)` uint8, minute of the hour at which each of the decoder's `told_types` came last; `r` = 0 where none is
+    told."""
+    gap_ages: Tensor
+    """`(g, r)` float32, as `step_ages`."""
     number_at: Tensor
     """`(b,)`, rows of `before` whose triplet has a number."""
     number_low: Tensor

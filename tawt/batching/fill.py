@@ -43,7 +43,7 @@ _NEXT = {
         "before", "step", "gap_hours", "minute", "type_is", "type_least", "type_weight", "type_ages",
         "status_is", "last", "age_hours",
     ),
-    "gaps": ("gap_at", "gap_is", "gap_begins", "gap_ends", "gap_marks"),
+    "gaps": ("gap_at", "gap_is", "gap_begins", "gap_ends", "gap_marks", "gap_came", "gap_ages"),
     "numbers": ("number_at", "number_low", "number_high", "number_last", "number_level", "number_others"),
     "named": ("category_at", "category_is"),
     "later": ("later_at", "later_hours", "later_came"),

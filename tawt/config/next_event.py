@@ -62,6 +62,9 @@ class NextConfig(Section):
     due_to_others: bool = False
     """Whether it is told of these as well which came and how long ago, of all at once: one discharge rules out another
     of the same moment, and an admission without one calls for it."""
+    hours_after: bool = False
+    """Whether each minute at which a gap may end is told which of these came last at that minute of an hour, and how
+    long ago: what comes whole hours after another. Needs `n_hours` and `n_due`."""
     n_numbers: int = Field(6, ge=1, le=256)
     """Logistics in the mixture of numbers."""
     numbers_so_far: bool = False
@@ -76,6 +79,8 @@ class NextConfig(Section):
         if self.numbers_of_others and not (self.numbers_so_far and self.n_due):
             needs = ("numbers_of_others", "numbers_so_far", "n_due")
             raise Conflict("numbers_of_others needs numbers_so_far, and n_due above 0", *needs)
+        if self.hours_after and not (self.n_hours and self.n_due):
+            raise Conflict("hours_after needs n_hours and n_due above 0", "hours_after", "n_hours", "n_due")
         return self
 
     @property

@@ -16,7 +16,7 @@ from tawt.config.objective import ForecastConfig, MaskedConfig, ObjectiveConfig
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.models.decoder.heads import Counted
+from tawt.models.decoder.counted import Counted
 from tawt.objectives.next_counts import count_next
 from tawt.objectives.targets import as_targets
 

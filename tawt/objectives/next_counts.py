@@ -18,8 +18,9 @@ from tawt.dataset.clock import STEPS, coarsest_step
 from tawt.dataset.scales import Scale
 from tawt.dataset.shard import Columns
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.counted import Counted
 from tawt.models.decoder.gaps import HOURS, whole
-from tawt.models.decoder.heads import GAPS, Counted, Step
+from tawt.models.decoder.heads import GAPS, Step
 from tawt.models.decoder.places import KNOTS
 from tawt.models.time_encoding import MINUTES
 from tawt.objectives.later import count_rates, later_truths, rarer_types
@@ -56,7 +57,7 @@ def count_next(
     later, truths = rarer_types(shares[0], how.n_later if how.later_weight else 0), []
     for batch in sample:
         truths.append(later_truths(batch, later))
-        targets = make_targets(batch, vocabulary, knots, none, by_clock=False)
+        targets = make_targets(batch, vocabulary, knots, none, how=NextConfig())
         at = targets.step_timed.numpy().astype(np.int64) * len(Step) + targets.step_is.numpy()
         steps += np.bincount(at, minlength=steps.size).reshape(steps.shape)
         begins, ends = targets.gap_begins, targets.gap_ends

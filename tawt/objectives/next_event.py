@@ -13,7 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from tawt.batching.example import NOT_ASKED, NextTargets
 from tawt.config.next_event import NEXT
 from tawt.dataset.vocabulary import Vocabulary
-from tawt.models.decoder.heads import Counted, NextHeads
+from tawt.models.decoder.counted import Counted
+from tawt.models.decoder.heads import NextHeads
 from tawt.models.decoder.later import later_cost
 from tawt.models.decoder.mixtures import gap_log_chance, rank_log_density
 from tawt.objectives.losses import cross_entropy, ragged_cross_entropy
@@ -52,7 +53,7 @@ def loss_sums(
     if "gap" in parts:
         asked = t.gap_is != NOT_ASKED
         hours = torch.where(asked, t.gap_is, 1.0)
-        told = heads.gaps(take(t.gap_at, states), t.gap_marks)
+        told = heads.gaps(take(t.gap_at, states), table, t.gap_marks, t.gap_came, t.gap_ages)
         chance = told.log_chance(hours, heads.resolution, t.gap_begins, t.gap_ends)
         sums["gap"] = -torch.where(asked, chance, 0.0).sum()
     if "next_type" in parts:

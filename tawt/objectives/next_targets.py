@@ -13,6 +13,7 @@ from torch import Tensor
 from tawt.arrays import Bools, Ints
 from tawt.batching.example import NextTargets
 from tawt.batching.host import HostBatch
+from tawt.config.next_event import NextConfig
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.contracts.value_status import HAS_NUMBER_OF, ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
@@ -23,6 +24,7 @@ from tawt.models.decoder.past import (
     last_of_type,
     last_times,
     marks_before,
+    minute_of,
     numbers_before,
     numbers_of_others,
 )
@@ -40,8 +42,7 @@ def make_targets(
     knots: Tensor,
     told_types: Tensor,
     *,
-    by_clock: bool,
-    of_others: bool = False,
+    how: NextConfig,
     quiet_hours: float = 0.0,
     later_types: Tensor | None = None,
 ) -> NextTargets:
@@ -54,9 +55,8 @@ def make_targets(
         vocabulary: Of the dataset.
         knots: `(v, KNOTS)`, see `Counted`.
         told_types: `(r,)`, see `Counted`.
-        by_clock: Whether gaps are told by the clock, for which marks are made.
-        of_others: Whether numbers are told those of other data_types.
-        quiet_hours: See `NextConfig`.
+        how: What the decoder is told.
+        quiet_hours: See `NextConfig`; 0 where nothing is learned.
         later_types: `(q,)`, see `Counted`; None = nothing is asked of what comes later.
     """
     assert batch.begins is not None and batch.ends is not None
@@ -67,8 +67,8 @@ def make_targets(
     arrays = (
         _steps(batch, way, at, ended, np.concatenate([came[at], behind[ended]]))
         | _events(batch, way, at, came, quiet_hours)
-        | _gaps(batch, way, at, by_clock)
-        | _numbers(batch, at, knots, told_types.numpy() if of_others else np.zeros(0, dtype=np.int64))
+        | _gaps(batch, way, at, came, how)
+        | _numbers(batch, at, knots, told_types.numpy() if how.numbers_of_others else np.zeros(0, dtype=np.int64))
         | _categories(batch, at, vocabulary)
         | _later(batch, later_types)
     )
@@ -143,17 +143,20 @@ def _events(batch: HostBatch, way: _Way, at: Ints, came: Ints, quiet_hours: floa
     }  # fmt: skip
 
 
-def _gaps(batch: HostBatch, way: _Way, at: Ints, by_clock: bool) -> Arrays:
-    """How long the gaps to later moments are."""
+def _gaps(batch: HostBatch, way: _Way, at: Ints, came: Ints, how: NextConfig) -> Arrays:
+    """How long the gaps to later moments are, and what was measured at which minute until then."""
     later = np.flatnonzero(way.step[at] == Step.LATER)
     own = at[later]
     begins, minutes = torch.from_numpy(((way.clock - way.since) // US_PER_MINUTE)[own]), way.clock // US_PER_MINUTE
     marks = torch.zeros(len(own), MINUTES, 0)
-    if by_clock:
+    last = came[own] if how.hours_after else np.zeros((len(own), 0), dtype=np.int64)
+    now = np.where(way.timed, batch.time - way.since, 0)[own]
+    if how.n_hours:
         opens_later = way.timed & (way.step == Step.LATER)
         marks = marks_before(batch.document, minutes, opens_later, way.opening, own, begins)
     return {"gap_at": later, "gap_is": way.gap_hours[own], "gap_begins": begins, "gap_ends": minutes[own],
-            "gap_marks": marks}  # fmt: skip
+            "gap_marks": marks, "gap_came": minute_of(last, batch.origin[batch.document[own]]),
+            "gap_ages": hours_since(last, now)}  # fmt: skip
 
 
 def _numbers(batch: HostBatch, at: Ints, knots: Tensor, others: Ints) -> Arrays:

@@ -109,8 +109,7 @@ class Preparer:
             counted = self.baselines.next
             assert counted is not None
             following = make_targets(
-                batch, vocabulary, counted.knots, counted.told_types, by_clock=objective.next.n_hours > 0,
-                of_others=objective.next.numbers_of_others,
+                batch, vocabulary, counted.knots, counted.told_types, how=objective.next,
                 # what tells how well it does is the likelihood
                 quiet_hours=objective.next.quiet_hours if self.training else 0.0,
                 later_types=counted.later_types if objective.next.later_weight else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 
 import torch
@@ -13,8 +13,10 @@ from tawt.config.model import ModelConfig
 from tawt.config.next_event import NextConfig
 from tawt.contracts.value_status import ValueStatus
 from tawt.dataset.vocabulary import Vocabulary
+from tawt.models.decoder.counted import Counted
 from tawt.models.decoder.due import Came, Due
 from tawt.models.decoder.gaps import HOURS, GapOutputs
+from tawt.models.decoder.hours_after import HoursAfter
 from tawt.models.decoder.later import Later
 from tawt.models.decoder.mixtures import NARROW_GAP, NARROW_RANK
 from tawt.models.decoder.others import WAYS, Others
@@ -43,38 +45,6 @@ _RAREST = -30.0
 """Log chance of what cannot come, where none at all would not be a number."""
 
 
-@dataclass(frozen=True)
-class Counted:
-    """What was counted on train, as the heads start; `v` data_types."""
-
-    log_step: Tensor
-    """`(2, 4)`, log share of each step, before and after the first timed event."""
-    gap: Tensor
-    """`(2,)`, mean and standard deviation of the log hours of gaps."""
-    gap_quantiles: Tensor
-    """`(GAPS,)`, evenly spaced quantiles of the same."""
-    log_hours: Tensor
-    """`(MOST_WHOLE,)`, log share of the whole hours within gaps, see `tawt.models.decoder.gaps.whole`."""
-    log_days: Tensor
-    """`(MOST_DAYS,)`, of the whole days."""
-    resolution: float
-    """Hours, of which times are whole multiples."""
-    knots: Tensor
-    """`(v, KNOTS)` float32, numbers at evenly spaced ranks, ascending; 0 where few people have some."""
-    log_type: Tensor
-    """`(v,)`, see `Baselines`."""
-    log_status: Tensor
-    """`(v, 10)`."""
-    log_category: Tensor
-    """`(n_category_rows,)`."""
-    told_types: Tensor
-    """`(r,)`, data_types of which it is told how long ago each came last, ascending."""
-    later_types: Tensor
-    """`(q,)`, data_types of which it is asked when each comes next, ascending."""
-    later: Tensor
-    """`(q, spans)`, log rates of each span, see `tawt.models.decoder.later`."""
-
-
 class NextHeads(nn.Module):
     """Reads the state of a token and says what follows it.
 
@@ -91,7 +61,7 @@ class NextHeads(nn.Module):
     def __init__(self, config: ModelConfig, how: NextConfig, vocabulary: Vocabulary, width: int = 0) -> None:
         super().__init__()
         d_model, v = config.d_model, len(vocabulary)
-        self.n_gaps, self.n_numbers, self.n_hours = how.n_gaps, how.n_numbers, how.n_hours
+        self.how = how
         self.step = zeroed(nn.Linear(d_model, len(Step), bias=False))
         self.step_bias = nn.Parameter(torch.zeros(2, len(Step)))
         n_due = min(how.n_due, v)
@@ -103,6 +73,7 @@ class NextHeads(nn.Module):
         self.minute = nn.Linear(d_model, 1 + MINUTES + how.n_hours) if how.n_hours else None
         self.day = nn.Linear(d_model, 1 + MINUTES + HOURS + how.n_days) if how.n_days else None
         self.of_marks = nn.Linear(d_model, N_MARKS) if how.n_hours else None
+        self.hours_after = HoursAfter(d_model) if how.hours_after else None
         self.of_minute = nn.Embedding(MINUTES, d_model) if how.n_hours else None
         self.of_step = nn.Embedding(len(Step), d_model)
         self.of_gap = ScalarNetwork(d_model)
@@ -148,13 +119,13 @@ class NextHeads(nn.Module):
     def start_at(self, counted: Counted) -> None:
         """Start from what was counted on train, so that a fresh model costs about what the trivial guess costs."""
         self.step_bias.copy_(counted.log_step)
-        self.gap.bias.copy_(_spread(counted.gap_quantiles, self.n_gaps, NARROW_GAP))
+        self.gap.bias.copy_(_spread(counted.gap_quantiles, self.how.n_gaps, NARROW_GAP))
         if self.minute is not None:
             # in half of all gaps, for what a part is hardly asked for it hardly learns
-            self.minute.bias[1 + MINUTES :] = counted.log_hours[: self.n_hours]
+            self.minute.bias[1 + MINUTES :] = counted.log_hours[: self.how.n_hours]
         if self.day is not None:
             self.day.bias[1 + MINUTES + HOURS :] = counted.log_days[: len(self.day.bias) - 1 - MINUTES - HOURS]
-        self.number_bias.weight.copy_(_spread(torch.linspace(0, 1, GAPS), self.n_numbers, NARROW_RANK))
+        self.number_bias.weight.copy_(_spread(torch.linspace(0, 1, GAPS), self.how.n_numbers, NARROW_RANK))
         bins = torch.zeros(len(self.knots), 1)
         self.what.start_at(counted.log_type, counted.log_category, counted.log_status, bins, bins[:, 0])
         self.told_types.copy_(counted.told_types)
@@ -205,13 +176,22 @@ class NextHeads(nn.Module):
         never = timed[:, None] & (torch.arange(len(Step), device=states.device) == Step.STATIC)
         return logits.masked_fill(never, -torch.inf)
 
-    def gaps(self, states: Tensor, marks: Tensor | None) -> GapOutputs:
-        """`(m, d_model)` and, where gaps go by the clock, `Schedule.marks` -> what they say of the gap."""
+    def gaps(self, states: Tensor, table: Tensor, marks: Tensor, came_minute: Tensor, age_hours: Tensor) -> GapOutputs:
+        """Return what states say of the gap.
+
+        Args:
+            states: `(m, d_model)`.
+            table: `(v, d_model)`, the encoder's.
+            marks: `(m, 60, f)`, see `Schedule.marks`; not read where gaps do not go by the clock.
+            came_minute: `(m, r)`, minute of the hour at which each of `told_types` came last; as `marks`.
+            age_hours: `(m, r)` float32, as in `steps`.
+        """
         minutes, days = (one if one is None else one(states).float() for one in (self.minute, self.day))
         if minutes is not None and self.of_marks is not None:
-            assert marks is not None, "a decoder whose gaps go by the clock is told of the record's moments"
             own = torch.einsum("mqf,mf->mq", marks, self.of_marks(states).float())
-            minutes = minutes + functional.pad(own, (1, self.n_hours))
+            if self.hours_after is not None:
+                own = own + self.hours_after(states, table[self.told_types], came_minute, age_hours)
+            minutes = minutes + functional.pad(own, (1, self.how.n_hours))
         return GapOutputs(self.gap(states).float(), minutes, days)
 
     def after(self, states: Tensor, step: Tensor, gap_hours: Tensor, minute: Tensor) -> Tensor:
@@ -280,9 +260,9 @@ class NextHeads(nn.Module):
             others = self.others(functional.embedding(data_type, table), table[self.told_types], told)
             known, around = known + self.of_others(others), [*around, others.float().mean(1)]
         hidden = functional.gelu(self.to_number(known))
-        shares = self.follows(hidden).float().unflatten(1, (len(around), self.n_numbers))
+        shares = self.follows(hidden).float().unflatten(1, (len(around), self.how.n_numbers))
         places = (shares * torch.stack(around, 1)[..., None]).sum(1)
-        return self._numbers(hidden, data_type) + functional.pad(places, (self.n_numbers, self.n_numbers))
+        return self._numbers(hidden, data_type) + functional.pad(places, (self.how.n_numbers, self.how.n_numbers))
 
     def _numbers(self, hidden: Tensor, data_type: Tensor) -> Tensor:
         return self.number(hidden).float() + self.number_bias(data_type).float()

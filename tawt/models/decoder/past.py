@@ -10,8 +10,10 @@ from torch import Tensor
 
 from tawt.arrays import Bools, Floats, Ints
 from tawt.contracts.dataset import US_PER_HOUR
+from tawt.models.decoder.gaps import US_PER_MINUTE
 from tawt.models.decoder.places import level
 from tawt.models.decoder.schedule import Schedule
+from tawt.models.time_encoding import MINUTES
 
 NEVER = -(1 << 62)
 """us: no time; a record may begin before the moment that times count from."""
@@ -47,6 +49,13 @@ def last_times(data_type: Whole, time: Ints, bounds: Ints, told: Ints) -> tuple[
 def hours_since(came: Ints, time: Ints) -> NDArray[np.float32]:
     """Return hours from when data_types came to times, `(m, r)` and `(m,)` -> `(m, r)`; -1 where they never did."""
     return np.where(came > NEVER, np.maximum(time[:, None] - came, 0) / US_PER_HOUR, -1).astype(np.float32)
+
+
+def minute_of(came: Ints, origin: Ints) -> NDArray[np.uint8]:
+    """Return the minute of the hour, by the clock, at which data_types came, `(m, r)`, where times count from the
+    origin, `(m,)`; any where they never did."""
+    minute = (origin[:, None] + np.where(came > NEVER, came, 0)) // US_PER_MINUTE % MINUTES
+    return minute.astype(np.uint8)
 
 
 def last_of_type(data_type: Whole, document: Whole) -> Ints:

@@ -15,6 +15,7 @@ from tawt.models.decoder.heads import Step
 from tawt.models.decoder.past import NEVER
 from tawt.models.decoder.places import level, rank_as_last
 from tawt.models.decoder.schedule import Schedule
+from tawt.models.time_encoding import MINUTES
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,11 @@ class Progress:
     def marks(self) -> Tensor:
         """See `Schedule.marks`."""
         return self.schedule.marks(self.now // US_PER_MINUTE)
+
+    def came_minute(self, told_types: Tensor) -> Tensor:
+        """Return `(b, r)`, minute of the hour at which each data_type came last; any where it never did."""
+        came = self.last_time[:, told_types]
+        return (_day(self.clock)[:, None] + torch.where(came > NEVER, came, 0)) // US_PER_MINUTE % MINUTES
 
     def ages(self, told_types: Tensor, time: Tensor) -> Tensor:
         """Return `(b, r)` float32, hours from each data_type's last triplet to a time, `(b,)`; -1 where it has none."""

@@ -34,7 +34,7 @@ DECODER = ObjectiveConfig(
     masked={"weight": 0.0},
     next={
         "weight": 1.0, "later_weight": 0.1, "n_later": 8, "n_hours": 2, "n_days": 2, "quiet_hours": 5, "n_due": 8,
-        "due_to_others": True, "numbers_so_far": True,
+        "due_to_others": True, "numbers_so_far": True, "hours_after": True,
     },
 )  # fmt: skip
 

@@ -310,7 +310,7 @@ def _cost_of_batches(decoder, split) -> float:
     loader = PackedLoader(split, decoder.vocabulary, decoder.config.batching)
     for host in loader.sequential(make=lambda batch, number: batch):
         targets = make_targets(
-            host, decoder.vocabulary, decoder.heads.knots, decoder.heads.told_types, by_clock=decoder.heads.n_hours > 0
+            host, decoder.vocabulary, decoder.heads.knots, decoder.heads.told_types, how=decoder.heads.how
         )
         with torch.no_grad():
             tokens = decoder.encoder.closed(*decoder.encoder.opened(host.tensors())).tokens

@@ -208,6 +208,16 @@ class Hand:
             told = [math.log(n / max(len(there), 1) / 0.003 + 1)]
             told += [float(ahead - ago in there) for ago in (60, 120, 30, 15)]
             minute[1 + i] += sum(a * b for a, b in zip(told, share_of, strict=True))
+        # what comes whole hours after another: each minute is told what came last at it
+        rarely, lately = self.linear(self.heads.hours_after.lately, state)
+        of_type, sums = self.linear(self.heads.hours_after.of_type, state), [1.0] * 60
+        for kind, age in zip(self.told, self.ages(before, at[-1] if at else 0), strict=True):
+            if age >= 0:
+                came = [0 if one.time is None else one.time for one in before if one.kind == kind][-1]
+                score = float(of_type @ self.table[kind]) + rarely + lately * max(0.0, 1 - log_minutes(age))
+                sums[(origin + came) // MINUTE % 60] += math.exp(score)
+        for i in range(60):
+            minute[1 + i] += math.log(sums[i])
         return self.linear(self.heads.gap, state), minute, self.linear(self.heads.day, state), now
 
     def gap(self, parts, gap):
@@ -294,7 +304,7 @@ class Hand:
         product = self.linear(heads.others.of_numbers, others.ravel())
         product = product * self.linear(heads.others.of_type, self.table[kind])
         hidden = self.gelu(self.linear(heads.to_number, known + self.linear(heads.of_others, product)))
-        k = heads.n_numbers
+        k = heads.how.n_numbers
         shares = self.linear(heads.follows, hidden)
         out = self.linear(heads.number, hidden) + self.row(heads.number_bias, kind)
         out[k : 2 * k] += shares[:k] * aside + shares[k : 2 * k] * level + shares[2 * k :] * product.mean()

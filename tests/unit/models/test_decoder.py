@@ -17,9 +17,10 @@ from tawt.config.model import ModelConfig
 from tawt.config.next_event import NextConfig
 from tawt.dataset.reader import open_dataset
 from tawt.models.decoder import sample
+from tawt.models.decoder.counted import Counted
 from tawt.models.decoder.drawn import Drawn
 from tawt.models.decoder.due import Came
-from tawt.models.decoder.heads import Counted, NextHeads, Step
+from tawt.models.decoder.heads import NextHeads, Step
 from tawt.models.decoder.places import rank_as_last
 from tawt.models.decoder.progress import Progress
 from tawt.models.decoder.reading import Reading
@@ -62,7 +63,13 @@ def a_decoder(vocabulary, attention=("rotary", "decay"), seed=0):
             NextHeads(
                 config,
                 NextConfig(
-                    n_hours=2, n_days=3, n_due=12, due_to_others=True, numbers_so_far=True, numbers_of_others=True
+                    n_hours=2,
+                    n_days=3,
+                    n_due=12,
+                    due_to_others=True,
+                    numbers_so_far=True,
+                    numbers_of_others=True,
+                    hours_after=True,
                 ),
                 vocabulary,
             ).eval(),
@@ -137,7 +144,13 @@ def test_records_are_told_the_past_that_they_were_trained_with(records, began):
     batch = replace(batch, time=np.where(batch.is_static, 0, batch.time - began * HOUR))
     told = torch.tensor([4, 5, 7, 11, 16])
     knots = torch.randn(len(vocabulary), 257, generator=torch.Generator().manual_seed(0)).sort(1).values
-    targets = make_targets(batch, vocabulary, knots, told, by_clock=False, of_others=True)
+    targets = make_targets(
+        batch,
+        vocabulary,
+        knots,
+        told,
+        how=NextConfig(numbers_so_far=True, n_due=5, numbers_of_others=True, n_hours=2, hours_after=True),
+    )
     before = [
         torch.full((batch.n_tokens, *x.shape[1:]), torch.nan).index_put((targets.number_at,), x)
         for x in (targets.number_last, targets.number_level, targets.number_others)
@@ -147,7 +160,8 @@ def test_records_are_told_the_past_that_they_were_trained_with(records, began):
     place = np.arange(batch.n_tokens) - batch.bounds[:-1][batch.document]
     progress = Progress.known(batch.select(place < kept[batch.document]).tensors(), knots)
     ends = np.flatnonzero(batch.ends)
-    n, numbers, never = 0, 0, torch.zeros(6, dtype=torch.bool)
+    gap_row = torch.full((batch.n_tokens,), -1).index_put((targets.gap_at,), torch.arange(len(targets.gap_at)))
+    n, numbers, minutes, never = 0, 0, 0, torch.zeros(6, dtype=torch.bool)
     for more in range(41):
         row = torch.from_numpy(batch.bounds[:-1] + np.minimum(kept + more, batch.lengths - 1))
         there = torch.from_numpy(kept + more < batch.lengths)
@@ -164,6 +178,11 @@ def test_records_are_told_the_past_that_they_were_trained_with(records, began):
             if i == 4:
                 own = torch.minimum(own, kind)
             assert torch.equal(own[there].to(wanted.dtype), wanted[row][there])
+        later = there & (gap_row[row] >= 0)
+        came, wanted = progress.came_minute(told)[later], targets.gap_came[gap_row[row[later]]]
+        ever = targets.gap_ages[gap_row[row[later]]] >= 0
+        assert torch.equal(came[ever], wanted[ever].long())
+        minutes += int(ever.sum())
         asked = there & ~before[0][row].isnan()
         numbers += int((asked & (before[0][row] >= 0)).sum())
         for own, wanted in zip((*progress.numbers(kind), progress.others(told)), before, strict=True):
@@ -177,7 +196,7 @@ def test_records_are_told_the_past_that_they_were_trained_with(records, began):
         value, status = torch.from_numpy(batch.value[row]), torch.from_numpy(batch.value_status[row].astype(np.int64))
         rank = rank_as_last(knots, kind, value, status)
         progress, _, _ = progress.then(step, time, kind, token, there, never, rank)
-    assert n > 80 and numbers > 20
+    assert n > 80 and numbers > 20 and minutes > 20
 
 
 def empty(batch, b):

@@ -21,7 +21,7 @@ from tests.unit.models.by_hand import HOUR, MINUTE, Event, Hand, events_of
 
 NEXT = {
     "weight": 1.0, "n_gaps": 4, "n_numbers": 3, "n_hours": 3, "n_days": 4, "n_due": 9, "due_by_hour": True,
-    "due_to_others": True, "numbers_so_far": True, "numbers_of_others": True, "quiet_hours": 6, "later_weight": 0.1, "n_later": 5,
+    "due_to_others": True, "numbers_so_far": True, "numbers_of_others": True, "hours_after": True, "quiet_hours": 6, "later_weight": 0.1, "n_later": 5,
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from tawt.dataset.reader import open_dataset
 from tawt.dataset.vocabulary import read_vocabulary
 from tawt.errors import CheckpointError
 from tawt.models.decoder.places import ranks
+from tawt.models.decoder.schedule import N_MARKS
 from tawt.models.grow import Growth, hold_longer, is_counted
 from tawt.objectives.baselines import forecast_types
 from tawt.objectives.pretrain_model import build_model
@@ -106,16 +107,17 @@ def test_a_decoder_says_of_old_data_types_what_it_said(both):
     old, new, batch = both
     tree = {
         "model": {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16, "causal": True},
-        "objective": {"masked": {"weight": 0}, "next": {"weight": 1, "n_hours": 2, "n_days": 3, "n_due": 64, "due_to_others": True, "numbers_so_far": True, "numbers_of_others": True, "later_weight": 0.5}, "latent": {
+        "objective": {"masked": {"weight": 0}, "next": {"weight": 1, "n_hours": 2, "n_days": 3, "n_due": 64, "due_to_others": True, "numbers_so_far": True, "numbers_of_others": True, "hours_after": True, "later_weight": 0.5}, "latent": {
             "model": {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ffn": 16}, "trains_encoder": True, "n_queries": 2,
         }}, "batching": {"order": "by_type"},
     }  # fmt: skip
     before, after = grown(PretrainConfig.model_validate(tree), old, new)
     kinds = torch.arange(4, len(old))
     status = torch.ones_like(kinds)
-    told, steps, marks, rank = [], [], torch.rand(len(kinds), 60, 5), torch.rand(len(kinds))
+    told, steps, marks, rank = [], [], torch.rand(len(kinds), 60, N_MARKS), torch.rand(len(kinds))
     after.heads.next.what.type_bias.data[len(old) :] = -40
     ages, others = torch.rand(len(kinds), len(old)) * 40 - 10, torch.rand(len(kinds), 2, len(old)) - 0.5
+    minutes = torch.randint(60, ages.shape)
     with torch.inference_mode():
         for model in (before, after):
             heads, states = model.heads.next, model.encoder.states(batch)
@@ -124,7 +126,7 @@ def test_a_decoder_says_of_old_data_types_what_it_said(both):
             low, high = ranks(heads.knots, kinds[[0, 3]], torch.tensor([0.1, 0.2]))
             steps.append(heads.steps(own, torch.ones(len(own), dtype=torch.bool), table, kinds, ages))
             told.append([
-                states, *vars(heads.gaps(own, marks)).values(),
+                states, *vars(heads.gaps(own, table, marks, minutes, ages)).values(),
                 heads.what.statuses(typed, kinds), heads.numbers(typed, kinds, status, table, rank, rank - 0.3, others), low, high,
                 heads.told(model.latent(batch).mean),
             ])  # fmt: skip

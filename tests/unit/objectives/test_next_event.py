@@ -189,7 +189,7 @@ def test_a_number_lies_around_those_before_it_as_far_as_the_state_says(made):
         with torch.no_grad():
             before = torch.full(kind.shape, rank), torch.full(kind.shape, level), torch.zeros(len(kind), 2, 0)
             told = heads.numbers(state, kind, status, model.encoder.embedding.data_type.weight, *before)
-            return told[:, heads.n_numbers : 2 * heads.n_numbers]
+            return told[:, heads.how.n_numbers : 2 * heads.how.n_numbers]
 
     assert torch.equal(places(0.1, 0.3), places(-1.0)), "a fresh model guesses as without"
     torch.nn.init.constant_(heads.follows.bias, 0.5)
