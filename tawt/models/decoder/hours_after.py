@@ -50,5 +50,5 @@ class HoursAfter(nn.Module):
         score = (self.of_type(states) @ table.T).float() + rarely + lately * recent
         score = score.masked_fill(age_hours < 0, -torch.inf)
         most = score.detach().amax(1, keepdim=True).clamp(0, _MOST)
-        at = (minute[..., None] == torch.arange(MINUTES, device=minute.device)).float()
-        return (torch.einsum("mr,mrq->mq", (score - most).exp(), at) + (-most).exp()).log() + most
+        sums = score.new_zeros(len(score), MINUTES).scatter_add(1, minute.long(), (score - most).exp())
+        return (sums + (-most).exp()).log() + most
