@@ -127,7 +127,8 @@ def audit(
         )
     if threshold is not None and run is None:
         raise ConfigError(f"--threshold {threshold:g}", "is of no run, expected one", "give it with `--run`")
-    hold_fresh(root, stale_ok, lambda text: report({"event": "note", "text": text}), file)
+    note: Callable[[str], None] = lambda text: report({"event": "note", "text": text})  # noqa: E731
+    hold_fresh(root, stale_ok, note, file)
     labels = read_labels(file, kind)
     splits = {name: dataset.split(name).subject_ids.tolist() for name in dataset.split_names}
     known = np.isin(labels.subject_id, np.concatenate([*splits.values()]))
@@ -156,7 +157,7 @@ def audit(
         ):
             connection.register("asked", pa.table({"subject_id": labels.subject_id, "prediction_time": labels.time}))
             found = audit_events(connection, splits, entered_in(opened))
-            found += audit_clocks(connection, behind_events(opened, connection))
+            found += audit_clocks(connection, behind_events(opened, connection, note))
             found += [audit_summaries(connection), *audit_dealt(connection, splits, opened.pipeline.calendar)]
             if opened.basis is None:
                 found.append(audit_statistics(connection, dataset.vocabulary.table(), splits))

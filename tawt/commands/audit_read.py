@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tawt.pipeline.plan import input_of
 from tawt.pipeline.relations import bind_output
 from tawt.pipeline.workspace import Workspace, manifest_path
 from tawt.readers import read_record
+from tawt.shell import command
 
 
 def bound_events(opened: Workspace, limits: Limits) -> Any:
@@ -37,20 +39,27 @@ def bound_events(opened: Workspace, limits: Limits) -> Any:
     return connection
 
 
-def behind_events(opened: Workspace, connection: Any) -> list[Behind]:
-    """Return the staging tables that events come from, as far as they are here, as relations of the connection."""
-    graph, found = seen_graph(opened), []
+def behind_events(opened: Workspace, connection: Any, note: Callable[[str], None]) -> list[Behind]:
+    """Return the staging tables that events come from, as far as they are here, as relations of the connection; none
+    where any was let go, for nothing follows from the others alone, which `note` is told of."""
+    graph, found, gone = seen_graph(opened), [], []
     for name, stage in graph.stages.items():
         table = stage.inputs[0] if name.startswith("event_parts.") and stage.inputs else ""
         manifest = manifest_at(manifest_path(opened.root, table)) if table.startswith("staging.") else None
         if manifest is None:
+            continue
+        if manifest.let_go:
+            gone.append(table)
             continue
         try:
             bind_output(connection, input_of(opened.root, manifest))
             found.append(Behind(name, table, times_of(connection, table)))
         except duckdb.Error:  # its files are not here
             continue
-    return found
+    if gone:
+        again = command("run", "staging", workspace=opened.root)
+        note(f"the records behind events were let go (`keep: last`): `{again}` makes them again, to be looked at here")
+    return [] if gone else found
 
 
 def entered_in(opened: Workspace) -> str | None:

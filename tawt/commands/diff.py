@@ -19,7 +19,7 @@ from tawt.pipeline.each_shard import KEPT
 from tawt.pipeline.holding import still
 from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, said_of, standing
-from tawt.pipeline.manifest import Manifest, read_manifest, unfinished
+from tawt.pipeline.manifest import Manifest, read_here, read_manifest, unfinished
 from tawt.pipeline.plan import input_of, make_plan
 from tawt.pipeline.run import Report
 from tawt.pipeline.sql_stage import run_sql
@@ -99,6 +99,10 @@ def diff(
                 if name in one.there and one.there[name].stale:
                     text = f"{name} in {one.workspace.root} is {one.there[name].state}"
                     report({"event": "note", "text": text})
+                if name in one.there and (made := one.there[name].manifest) is not None and made.let_go:
+                    again = command("run", name, workspace=one.workspace.root)
+                    text = f"{name} in {one.workspace.root} was let go, so its rows are not compared: `{again}`"
+                    report({"event": "note", "text": text})
             found += compared(
                 name, sides[0].output(name), sides[1].output(name), [s.workspace.root for s in sides], limits
             )
@@ -117,14 +121,14 @@ def _of_edit(root: Path, stage: str | None, limits: Limits, report: Report) -> l
         if found.sql is None:
             hint = f"give two workspaces: `{command('diff', root, 'ANOTHER', stage=stage)}`"
             raise ConfigError(f"stage {stage}", "is code, expected a stage with SQL", hint)
-        manifest = read_manifest(opened, stage)
+        manifest = read_here(opened, stage)
         if manifest is None:
             again = command("run", f"+{stage}", workspace=root)
             raise StageError(stage, f"{unfinished(opened, stage)}, expected it to be finished", f"`{again}`")
         for one in standing(opened, graph):
             if one.stage.name in found.inputs and not one.stands:
                 report({"event": "note", "text": f"{stage} reads {one.stage.name}, which is {one.state}"})
-        _, plan = make_plan(opened, graph, stage, limits=limits)
+        _, plan = make_plan(opened, graph, stage, limits=limits, alone=False)
         (step,) = plan.steps
         report({"event": "note", "text": f"{stage}: {step.reason or 'up to date'}"})
         if step.reason is None:
@@ -171,8 +175,9 @@ def _stages(sides: list[_Side], stage: str | None) -> list[str]:
 
 
 def _output(workspace: Workspace, manifest: Manifest) -> Output:
-    files = input_of(workspace.root, manifest).rows if layer_of(manifest.stage).suffix == ".parquet" else []
-    hashes = {name: manifest.hashes[name] for name in manifest.files if not name.startswith("quarantine/")}
+    is_read = layer_of(manifest.stage).suffix == ".parquet" and not manifest.let_go
+    files = input_of(workspace.root, manifest).rows if is_read else []
+    hashes = {name: sha256 for name, sha256 in manifest.hashes.items() if not name.startswith("quarantine/")}
     fitted = read_manifest(workspace, "vocabulary") if manifest.stage == "triplets" else None
     vocabulary = input_of(workspace.root, fitted).rows if fitted is not None else []
     return Output(files, manifest.accounts, hashes, vocabulary)

@@ -14,11 +14,12 @@ from tawt.contracts.opted_out import OptedOut, new_opt_out, write_opted_out
 from tawt.contracts.subjects import MAP
 from tawt.contracts.workspace import AUDITS, CARRIED, EVALUATIONS, RISKS
 from tawt.database.limits import Limits
-from tawt.errors import ConfigError, FileError, TawtError
+from tawt.errors import ConfigError, FileError, SourceError, TawtError
 from tawt.files import ASIDE
 from tawt.labels.held import label_judges
 from tawt.pipeline.holding import hold as hold_workspace
-from tawt.pipeline.manifest import read_manifest
+from tawt.pipeline.manifest import read_here, read_manifest
+from tawt.pipeline.raw_tables import raw_tables
 from tawt.pipeline.run import Report, RunResult
 from tawt.pipeline.subject_map import whole_map
 from tawt.pipeline.taking_out import take_out
@@ -88,8 +89,9 @@ def forget(
 ) -> Forgotten:
     """Take subjects out of a workspace, prove that they are out, and keep them out at every later ingest.
 
-    Their records go out of staging, which takes no raw file; what follows is made anew, but for shards that none of
-    them was in. Embeddings, predictions and labels that tell of them are removed. Raw files are not changed.
+    Their records go out of staging, which takes no raw file unless it was let go (`keep: last`); what follows is made
+    anew, but for shards that none of them was in. Embeddings, predictions and labels that tell of them are removed. Raw
+    files are not changed.
 
     Args:
         subjects: Ids as the raw tables have them, or files with one a line; none = go on with those given before.
@@ -126,6 +128,7 @@ def forget(
             run = make(given, graph, names, limits, True, True, report, Asked("forget"))
             found = Forgotten(len(numbers), n_there, len(who.marks), {}, run, (), dict(who.runs), 0)
             return replace(found, absent=absent, told_by_none=untold)
+        _hold_raw(opened, graph, names)
         # first it is written down: from here on no command brings them back, and any may go on
         write_records(replace(opened, given_local=opened.local.model_copy(update={"opt_out_key": who.key})))
         write_opted_out(root, who)
@@ -235,13 +238,32 @@ def _made(workspace: Workspace, graph: Graph) -> list[str]:
     named = [name for name in graph.stages if there[name] and name not in of_raw]
     needed = {other for name in named for other in graph.stages[name].inputs if other in of_raw}
     needed |= {other for name in needed for other in graph.stages[name].inputs if other in of_raw}
-    again = {name for name in needed if _torn(workspace, name)}
+    again = {name for name in needed if _torn(workspace, name)} | _gone(workspace, of_raw)
     again |= {name for name in of_raw if there[name] and not again.isdisjoint(graph.stages[name].inputs)}
     return [name for name in graph.stages if name in named or name in again]
 
 
 def _torn(workspace: Workspace, stage: str) -> bool:
     return read_manifest(workspace, stage) is None
+
+
+def _gone(workspace: Workspace, stages: Iterable[str]) -> set[str]:
+    """Return those of some stages that were let go."""
+    return {one for one in stages if not _torn(workspace, one) and read_here(workspace, one) is None}
+
+
+def _hold_raw(workspace: Workspace, graph: Graph, names: Sequence[str]) -> None:
+    """Refuse to begin where stages of raw tables were let go, which are made anew without them, and these are not here.
+
+    Raises:
+        SourceError: They are not.
+    """
+    if gone := sorted(_gone(workspace, [name for name in names if graph.stages[name].layer.row_wise])):
+        try:
+            raw_tables(workspace, graph.raw_contracts)
+        except SourceError as error:
+            what = f"{error.what}: {gone[0]} was let go (`keep: last`), and is made anew without those who opted out"
+            raise SourceError(error.where, what, error.hint) from None
 
 
 def _cleared(workspace: Workspace, who: OptedOut) -> tuple[Looked, tuple[str, ...]]:

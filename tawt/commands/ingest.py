@@ -20,7 +20,8 @@ from tawt.labels.held import label_judges
 from tawt.pipeline.foretold import hold_room
 from tawt.pipeline.holding import hold, refuse_foreign, refuse_odd_letters, refuse_overlap
 from tawt.pipeline.origin import remembered
-from tawt.pipeline.plan import make_plan, raw_tables, runnable
+from tawt.pipeline.plan import make_plan, runnable
+from tawt.pipeline.raw_tables import raw_tables
 from tawt.pipeline.run import Report, RunResult
 from tawt.pipeline.sample import check_sample
 from tawt.pipeline.undone import Asked

@@ -114,6 +114,8 @@ def show(stage: str, workspace: str | Path) -> StageView:
     state = one.state if manifest is None else f"finished in {manifest.seconds:.1f} s"
     if one.stale:
         state += f"; {one.state}: `{mend_of(opened, there, stage)}`"
+    if manifest is not None and manifest.let_go:
+        state += f"; let go (`keep: last`): `{command('run', stage, workspace=opened.root)}` makes it again"
     columns = pa.Table.from_pylist(
         [
             {"column": c.name, "type": c.type, "nullable": c.nullable, "description": c.description}

@@ -26,10 +26,11 @@ from tawt.pipeline.commit import RefusedError
 from tawt.pipeline.common import SharedFolder, key_of
 from tawt.pipeline.flow import Flow
 from tawt.pipeline.manifest import read_manifest
-from tawt.pipeline.plan import Plan, Step, make_plan
+from tawt.pipeline.plan import Plan, make_plan
 from tawt.pipeline.presence import PARTS, Part
 from tawt.pipeline.run import Judges, Report, RunResult, run_stage, tell_plan
 from tawt.pipeline.shares import in_shards, make_share
+from tawt.pipeline.step import Step
 from tawt.pipeline.undone import Asked, begin, failed
 from tawt.pipeline.workspace import Workspace, open_workspace, write_records
 from tawt.places import remove
@@ -56,6 +57,8 @@ class Task:
     """Its share of the stage; None = the whole."""
     threads: int
     memory_limit: str | None
+    wanted: str | None = None
+    """Who reads its files, in words."""
 
 
 @memory_of_the_system()
@@ -85,7 +88,8 @@ def _do(task: Task) -> None:
     limits = Limits.of(task.threads, task.memory_limit or _share_of_memory(task.threads))
     forced = (task.stage,) if task.forced else ()
     _, plan = make_plan(opened, all_stages(opened), (task.stage,), limits=limits, force=forced)
-    (step,) = plan.steps
+    (step,) = (one for one in plan.steps if one.stage.name == task.stage)
+    step = replace(step, wanted=task.wanted).as_of(step.manifest)
     if key_of(step) != task.key:
         raise StageError(
             task.stage, "is of other files, versions or raw tables for a worker, expected them as they are here",
@@ -239,7 +243,7 @@ class _Driver:
     def _hand_out(self, step: Step, part: tuple[int, int] | None) -> None:
         task = Task(
             str(self.flow.workspace.root.resolve()), step.stage.name, key_of(step), step.forced, self._go_on, part,
-            self._threads, self._memory_limit,
+            self._threads, self._memory_limit, step.wanted,
         )  # fmt: skip
         self._at_work[self._remote.options(name=f"tawt {step.stage.name}").remote(task)] = task
 

@@ -13,6 +13,7 @@ from tawt.contracts.workspace import PIPELINE
 from tawt.errors import ConfigError, FileError
 from tawt.pipeline.holding import hold
 from tawt.pipeline.keys import Now
+from tawt.pipeline.letting_go import lacks
 from tawt.pipeline.manifest import Manifest, make_again, manifest_at, read_manifest
 from tawt.pipeline.of_store import hold_own, mark_stored
 from tawt.pipeline.presence import Part, Presence
@@ -70,7 +71,8 @@ def push(url: str, workspace: str | Path, *, report: Report = lambda event: None
             here = [one for one in found if one is not None and read_manifest(opened, one.stage) is not None]
             there = {one.stage: one for one in stored.finished()}
             _hold_whole(root, store.url, {one.stage for one in here}, there)
-            to_send = [one for one in here if one.stage not in there or there[one.stage].hashes != one.hashes]
+            known = {stage: (one.hashes, one.files) for stage, one in there.items()}
+            to_send = [one for one in here if known.get(one.stage) != (one.hashes, one.files)]
             for one in to_send:
                 _hold(root, one)
             mark_stored(root, store.url)
@@ -111,7 +113,7 @@ def pull(
                 f"`{again}` makes it again; or `{command('push', url, workspace='FOLDER')}` from where it is whole",
             )  # fmt: skip
         here = {one.stage: read_manifest(opened, one.stage) for one in there}
-        to_bring = [one for one in there if (known := here[one.stage]) is None or known.hashes != one.hashes]
+        to_bring = [one for one in there if lacks(here[one.stage], one)]
         _tell(report, 0, len(to_bring))
         for n, one in enumerate(to_bring, 1):
             stored.bring([one.stage], {one.stage: one})
@@ -138,7 +140,7 @@ def _hold_whole(root: Path, url: str, here: set[str], there: Mapping[str, Manife
 
 
 def _hold(root: Path, manifest: Manifest) -> None:
-    for name, sha256 in manifest.hashes.items():
+    for name, sha256 in manifest.hashes_here.items():
         if sha256_file(root / name) != sha256:
             what = "is not as it was written, expected what its stage wrote"
             raise FileError(str(root / name), what, make_again(root, manifest.stage))

@@ -115,7 +115,7 @@ def _known(workspace: Workspace, there: list[Standing]) -> dict[str, tuple[str, 
     """Return the relations of a workspace -> why one cannot be read, and the command that makes it."""
     make = {
         one.stage.name.lower(): None
-        if one.manifest is not None
+        if one.manifest is not None and not one.manifest.let_go
         else (unfinished(workspace, one.stage.name), command("run", f"+{one.stage.name}", workspace=workspace.root))
         for one in there
         if one.stage.layer.name in SCHEMAS
@@ -130,7 +130,7 @@ def _bind_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace, there
         connection.execute(f"create or replace view {FOLDER}.{identifier(name)} as from {parquet_files([path])}")
     finished = [one.manifest for one in there if one.manifest is not None]
     for manifest in finished:
-        if layer_of(manifest.stage).name in SCHEMAS:
+        if layer_of(manifest.stage).name in SCHEMAS and not manifest.let_go:
             bind_output(connection, input_of(workspace.root, manifest))
         if manifest.stage == "events":
             listed_codes = input_of(workspace.root, manifest).folder / "metadata" / "codes.parquet"

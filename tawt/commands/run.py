@@ -130,7 +130,7 @@ def _run_part(
     opened = replace(workspace, spill_name=str(spill))
     graph, asked, judges = all_stages(opened), Asked("run", (selection,)), label_judges(opened, limits)
     do = partial(run_part, shared=shared, common=SharedFolder(opened))
-    return make(opened, graph, selection, limits, False, dry_run, report, asked, judges, do=do)
+    return make(opened, graph, selection, limits, False, dry_run, report, asked, judges, do=do, alone=False)
 
 
 def _run_there(
@@ -143,7 +143,8 @@ def _run_there(
     hold_free(stored, shared.part)
     graph, asked, judges = all_stages(opened), Asked("run", (selection,)), label_judges(opened, limits)
     do = partial(run_part, shared=shared, common=stored)
-    return make(opened, graph, selection, limits, force, False, report, asked, judges, do=do, there=stored.there(graph))
+    there, alone = stored.there(graph), shared.part.n == 1
+    return make(opened, graph, selection, limits, force, False, report, asked, judges, do=do, there=there, alone=alone)
 
 
 def _not_used(workspace: Workspace) -> tuple[str, ...]:

@@ -229,6 +229,9 @@ class PipelineConfig(Section):
     """Label sets of numbers, and what these count, as `days`."""
     sample_from: str | None = None
     """Staging stage whose `subject_id`s `--sample N` draws from."""
+    keep: Literal["all", "last"] = "all"
+    """What stays on the disk: `all`, or with `last` no staging, event parts and triplets once all that reads them is
+    made. They are made again, of the same bytes, where somebody reads them anew; with `tawt run NAME` they stay."""
     shards: Annotated[int, Field(ge=1, le=65536)] | Literal["auto"] = "auto"
     """Shards per split; auto = about one per 128 MB of raw text."""
     splits: Splits = Splits()

@@ -34,6 +34,8 @@ class Layer:
     """Folder of a stage's output that its rows are in."""
     suffix: str = ".parquet"
     """Of the files that hold its rows; what is Parquet can be queried."""
+    passing: bool = False
+    """Whether its files need not stay once all that reads them is made."""
     command: str = "ingest"
     """The command that makes it."""
 
@@ -47,7 +49,7 @@ LAYERS = {
     layer.name: layer
     for layer in (
         Layer("subjects", numbered=False),
-        Layer("staging", ("raw",), row_wise=True),
+        Layer("staging", ("raw",), row_wise=True, passing=True),
         Layer("links", ("staging",), ordered=True),
         Layer("contents", numbered=False),
         Layer("codes", ("staging",), "codes", ordered=True, spare=("description", "parent_codes")),
@@ -56,6 +58,7 @@ LAYERS = {
             ("staging", "links", "contents"),
             "event_parts",
             sharded=True,
+            passing=True,
             measured=True,
             spare=("time", "numeric_value", "text_value", "unit", "raw_value"),
         ),  # fmt: skip
@@ -70,7 +73,7 @@ LAYERS = {
             one_file="labels.parquet",
         ),
         Layer("vocabulary", numbered=False, command="build-vocab"),
-        Layer("triplets", sharded=True, numbered=False, command="build-vocab"),
+        Layer("triplets", sharded=True, numbered=False, passing=True, command="build-vocab"),
         Layer("dataset", sharded=True, numbered=False, suffix=".arrow", command="build-vocab"),
         Layer("content_events", numbered=False, command="build-vocab"),
     )
@@ -104,5 +107,7 @@ def made_by(command: str) -> tuple[str, ...]:
     return tuple(layer.name for layer in LAYERS.values() if layer.command == command)
 
 
+PASSING = tuple(layer.name for layer in LAYERS.values() if layer.passing)
+"""The layers whose files need not stay."""
 VOCABULARY_STAGES = made_by("build-vocab")
 """The stages behind events, in their order."""

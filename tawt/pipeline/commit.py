@@ -35,7 +35,7 @@ def commit(workspace: Workspace, folder: Path, quarantine: Path | None, manifest
         workspace: Held by this command; what is given of it is written down first.
         folder: The stage's output, aside.
         quarantine: Its quarantined records, aside; None = it has none.
-        manifest: What is known of it but for its files.
+        manifest: What is known of it but for its files; where it was let go, also of those that it had.
     """
     output = workspace.output(manifest.stage)
     asides = dict(zip(beside(manifest.stage), (quarantine, _shards_of(folder)), strict=True))
@@ -45,7 +45,8 @@ def commit(workspace: Workspace, folder: Path, quarantine: Path | None, manifest
     listed = manifest.model_copy(
         update={
             "files": {name: aside.stat().st_size for name, aside in names.items()},
-            "hashes": {name: sha256_file(aside) for name, aside in names.items()},
+            "hashes": {name: manifest.hashes[name] for name in manifest.let_go}
+            | {name: sha256_file(aside) for name, aside in names.items()},
         }
     )
     write_records(workspace)
@@ -105,10 +106,16 @@ def forget_others(root: Path, others: Mapping[str, Manifest]) -> None:
 
 
 def _forget(root: Path, path: Path, stage: str, files: Iterable[str]) -> None:
-    """Remove the files that a manifest lists, folders that are empty then, and last the manifest.
+    """Remove the files that a manifest lists, and last the manifest.
 
     So that a kill between leaves what tells the next command of the rest.
     """
+    remove_listed(root, stage, files)
+    remove(path)
+
+
+def remove_listed(root: Path, stage: str, files: Iterable[str]) -> None:
+    """Remove files of a stage, and folders that are empty then."""
     folders = set()
     for name in files:
         file = root / name
@@ -118,4 +125,3 @@ def _forget(root: Path, path: Path, stage: str, files: Iterable[str]) -> None:
     for folder in sorted(folders, reverse=True):
         with suppress(OSError):  # not empty, or gone already
             folder.rmdir()
-    remove(path)

@@ -6,16 +6,17 @@ One way is a folder that all see: the workspace itself. Another is a store that 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from tawt.files import ASIDE, digest
 from tawt.pipeline.board import Board, BoardInFolder
 from tawt.pipeline.each_shard import HANDED_IN
-from tawt.pipeline.manifest import Manifest, read_manifest, reason_to_run
-from tawt.pipeline.plan import Plan, Step
+from tawt.pipeline.letting_go import finish, let_go
+from tawt.pipeline.manifest import Manifest, read_manifest
+from tawt.pipeline.plan import Plan
 from tawt.pipeline.presence import PARTS, Part
+from tawt.pipeline.step import Step
 from tawt.pipeline.workspace import Workspace
 from tawt.places import remove
 from tawt.sources.graph import Graph
@@ -70,6 +71,9 @@ class Common(Protocol):
     def bring_shares(self, step: Step) -> None:
         """Bring what was handed in of a stage here."""
 
+    def let_go(self, manifest: Manifest) -> Manifest:
+        """Let go of a stage, and return what is there of it then."""
+
     def close(self, plan: Plan) -> None:
         """Leave what tells of the whole where others find it."""
 
@@ -99,8 +103,7 @@ class SharedFolder:
                 remove(left)
 
     def as_now(self, step: Step) -> Step:
-        manifest = read_manifest(self._workspace, step.stage.name)
-        return replace(step, manifest=manifest, reason=reason_to_run(manifest, step.components, step.forced))
+        return step.as_of(read_manifest(self._workspace, step.stage.name))
 
     def bring(self, stages: Collection[str], there: Mapping[str, Manifest]) -> None:
         """They are here."""
@@ -121,8 +124,12 @@ class SharedFolder:
     def bring_shares(self, step: Step) -> None:
         """They are here."""
 
+    def let_go(self, manifest: Manifest) -> Manifest:
+        return let_go(self._workspace, manifest)
+
     def close(self, plan: Plan) -> None:
-        """It is written where all see it."""
+        """It is written where all see it; what a close that was killed left is removed."""
+        finish(self._workspace.root)
 
 
 class Here(SharedFolder):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import zlib
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ from tawt.errors import FileError, RoomError
 from tawt.pipeline.keys import UNKNOWN
 from tawt.pipeline.manifest import Manifest
 from tawt.pipeline.pieces import by_record
-from tawt.pipeline.plan import Plan, Step
+from tawt.pipeline.plan import Plan
+from tawt.pipeline.step import Step
 from tawt.pipeline.workspace import Workspace
 from tawt.raw.find import RawTable
 from tawt.raw.formats import format_of
@@ -38,7 +40,7 @@ _OF_STAGE = 15_000
 """Bytes that a stage takes however little it holds: footers, its manifest, the files beside it."""
 _GZ_PER_BYTE = {"gz": 1.0, "tgz": 1.0, "xz": 2.2, "txz": 2.2, "bz2": 1.6, "tbz2": 1.6, "parquet": 1.2}
 _HEAD = 1 << 18
-_AS_BEFORE = ("input changed", "forced", "version changed")
+_AS_BEFORE = ("input changed", "forced", "version changed", "let go")
 """Why a stage runs that gives as much of a record as it did before."""
 _HASHES = 1 << 32
 _GOOD_PART = 0.25
@@ -85,13 +87,23 @@ class Forecast:
         """Return the bytes that will be taken at most beside what is taken now: the old files of a stage that is made
         anew go when the new ones are there."""
         taken = most = 0.0
+        left, gone = [*self._steps], set[str]()
         for name, step in self._steps.items():
             one = self.of[name]
             taken += one.n_bytes * one.share
             most = max(most, taken)
             if step.manifest is not None and one.share == 1:
-                taken -= _n_bytes(step.manifest)
+                taken -= _on_disk(step.manifest)
+            left.remove(name)
+            for other in (one for one in step.stage.inputs if self._goes(one, left) and one not in gone):
+                taken -= self.of[other].n_bytes if other in self._steps else _on_disk(self._there[other])
+                gone.add(other)
         return most
+
+    def _goes(self, name: str, left: Collection[str]) -> bool:
+        """Return whether a stage is let go when no more than these are to be made."""
+        readers = {one.name for one in self._stages if name in one.inputs}
+        return name in self._plan.passing and readers <= self.of.keys() - {*left} and name not in left
 
     def _tell(self) -> None:
         for name, stage in self._plan.graph.stages.items():
@@ -125,7 +137,10 @@ class Forecast:
     def _share(self, step: Step, tables: list[RawTable]) -> float:
         """Return how much of a stage that reads records one by one is new: the raw files that were not there before."""
         stage = step.stage
-        if step.manifest is None or not (step.reason or "").startswith("input changed") or not by_record(stage):
+        before = step.manifest
+        if before is None or before.let_go or not (step.reason or "").startswith("input changed"):
+            return 1.0
+        if not by_record(stage):
             return 1.0
         if not tables:
             of = self.of.get(stage.inputs[0])
@@ -190,6 +205,10 @@ def _n_in(manifest: Manifest) -> int:
 
 
 def _n_bytes(manifest: Manifest) -> int:
+    return _on_disk(manifest) + sum(manifest.let_go.values())
+
+
+def _on_disk(manifest: Manifest) -> int:
     return sum(manifest.files.values())
 
 

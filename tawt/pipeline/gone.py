@@ -14,7 +14,7 @@ import pyarrow as pa
 from tawt.contracts.opted_out import NOBODY, OptedOut
 from tawt.database.connect import bounded_memory, identifier, interruptible, parquet_files, wrapped_errors
 from tawt.files import ASIDE
-from tawt.pipeline.manifest import Manifest, read_manifest
+from tawt.pipeline.manifest import Manifest, read_here
 from tawt.pipeline.plan import Plan, input_of
 from tawt.pipeline.relations import connected
 from tawt.pipeline.workspace import Workspace
@@ -70,7 +70,7 @@ def in_staging(
     found: set[str] = set()
     pairs = {pair for stage in graph.stages.values() for pair in owners_of(stage, graph)}
     for name, column in sorted(pairs):
-        if (made := read_manifest(workspace, name)) is not None:
+        if (made := read_here(workspace, name)) is not None:
             files = parquet_files(input_of(workspace.root, made).rows)
             text = f"select {identifier(column)} from {files} where {who.sql('subject_id')}"
             found |= _marks(connection, text, who, column, {})

@@ -19,6 +19,7 @@ from tawt.files import ASIDE, alone, stamp
 from tawt.modalities.contents import EMBEDDED
 from tawt.pipeline.commit import forget_half
 from tawt.pipeline.each_shard import HANDED_IN
+from tawt.pipeline.letting_go import finish
 from tawt.pipeline.workspace import INGEST, LEDGER, LOCK, OF_STAGES, OWN_FOLDERS, RECORDS, SPILL, STORED
 from tawt.places import is_utf8, open_lock, real, refuse_links, remove
 
@@ -202,6 +203,7 @@ def _remove_leftovers(root: Path) -> None:
     Only of files that are written by who holds the workspace: others are at work beside it.
     """
     forget_half(root)
+    finish(root)
     for path in (root / ASIDE).rglob("*"):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             path.unlink()  # nothing of ours, and it would be written through

@@ -50,11 +50,11 @@ class Standing:
 
     @property
     def state(self) -> str:
-        """In words: not run, damaged, stale or finished."""
+        """In words: not run, damaged, stale, finished or let go."""
         if self.manifest is None:
             lack = f"damaged: {self.torn[0]}" if self.torn else "not run"
             return f"{lack}: {self.stage.fault.of(self.stage.name)}" if self.stage.fault is not None else lack
-        return f"stale: {in_words(self.stale)}" if self.stale else "finished"
+        return f"stale: {in_words(self.stale)}" if self.stale else "let go" if self.manifest.let_go else "finished"
 
     @property
     def stands(self) -> bool:

@@ -59,6 +59,8 @@ class Manifest(Section):
     """File below the workspace -> bytes: the stage's output, its quarantine, and what its shards were made of."""
     hashes: dict[Below, str]
     """File below the workspace -> SHA-256; only `tawt check` reads the files again to compare."""
+    let_go: dict[Below, Count] = {}
+    """Files whose hashes are listed and that are not there any more, as `keep: last` says -> bytes."""
     accounts: tuple[Account, ...]
     seconds: float
     sql: str | None = None
@@ -76,7 +78,7 @@ class Manifest(Section):
     def _lists_its_own(self) -> Manifest:
         others = [
             name
-            for name in {*self.files, *self.hashes}
+            for name in {*self.files, *self.hashes, *self.let_go}
             if name not in beside(self.stage) and not is_under(name, [folder_of(self.stage)])
         ]
         if others:
@@ -96,6 +98,11 @@ class Manifest(Section):
         mine = {name: sha256 for name, sha256 in self.hashes.items() if name not in others}
         known = digest([mine, self.places.model_dump()])
         return f"{known}-{self.facts[KEY_MARK]}" if KEY_MARK in self.facts else known
+
+    @property
+    def hashes_here(self) -> dict[str, str]:
+        """The same of files that were not let go."""
+        return {name: self.hashes[name] for name in self.files}
 
     @property
     def n_rows(self) -> int:
@@ -159,14 +166,22 @@ def read_manifest(workspace: Workspace, stage: str) -> Manifest | None:
     return _look(workspace, stage)[0]
 
 
+def read_here(workspace: Workspace, stage: str) -> Manifest | None:
+    """Return the same if its rows are there too: it was not let go."""
+    manifest = read_manifest(workspace, stage)
+    return manifest if manifest is not None and not manifest.let_go else None
+
+
 def torn_files(workspace: Workspace, stage: str) -> tuple[str, ...]:
     """Return what makes a stage that was finished stand for nothing: its manifest, or files that it lists."""
     return _look(workspace, stage)[1]
 
 
 def unfinished(workspace: Workspace, stage: str) -> str:
-    """Return in words why a stage stands for nothing: it was not made yet, or a file of it is damaged."""
-    torn = torn_files(workspace, stage)
+    """Return in words why a stage cannot be read: it was not made yet, or let go, or a file of it is damaged."""
+    manifest, torn = _look(workspace, stage)
+    if manifest is not None:
+        return "was let go (`keep: last`)"
     return f"is damaged ({torn[0]})" if torn else "is not made yet"
 
 
@@ -183,7 +198,7 @@ def _look(workspace: Workspace, stage: str) -> tuple[Manifest | None, tuple[str,
 
 def made_meanwhile(workspace: Workspace, stage: str, components: Components) -> Manifest | None:
     """Return a stage that another process has published while this one makes it of the same; None where none has."""
-    manifest = read_manifest(workspace, stage) if workspace.is_shared else None
+    manifest = read_here(workspace, stage) if workspace.is_shared else None
     return manifest if manifest is not None and reason_to_run(manifest, components, False) is None else None
 
 

@@ -75,7 +75,7 @@ def run_part(
     with Presence(common.board, shared.part, say, told) as presence:
         common.forget_left(shared.part)
         me = Among(plan, shared, presence, common, told)
-        return Work(Flow(written, plan, report, common), judges, me).done(asked)
+        return Work(Flow(written, plan, report, common, shared.part.n == 1), judges, me).done(asked)
 
 
 def dealt(plan: Plan, n: int) -> dict[str, int]:

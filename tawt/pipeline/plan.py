@@ -9,52 +9,28 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tawt.contracts.contract import Contract
 from tawt.contracts.layers import raw_table
 from tawt.contracts.meds import dataset_name
 from tawt.contracts.workspace import home_of
 from tawt.database.limits import Limits
-from tawt.errors import ConfigError, SourceError, StageError
+from tawt.errors import ConfigError, StageError
 from tawt.pipeline.commit import others_of
 from tawt.pipeline.fingerprint import components_of
 from tawt.pipeline.keys import UNKNOWN, Now
-from tawt.pipeline.manifest import Components, Manifest, make_again, read_manifest, reason_to_run
+from tawt.pipeline.letting_go import asked_for, made_again, passing, wanted
+from tawt.pipeline.manifest import Manifest, make_again, read_here, read_manifest, reason_to_run
+from tawt.pipeline.raw_tables import RawTables, raw_tables
 from tawt.pipeline.sample import sampled_hash, shard_count
+from tawt.pipeline.step import Step
 from tawt.pipeline.subject_map import is_as_written, key_for
 from tawt.pipeline.workspace import Workspace, folder_of
-from tawt.raw.find import RawTable, find_raw_tables, seen_files
+from tawt.raw.find import RawTable, seen_files
 from tawt.raw.seen import TableSeen
 from tawt.shell import command
 from tawt.sources.graph import Graph
 from tawt.sources.owners import asked_of
 from tawt.sources.sql_file import parameters_for
 from tawt.sources.stage import Bound, Input, Settings, Stage
-
-RawTables = tuple[dict[str, RawTable], list[str]]
-"""Raw tables that are there, by name, and what is to be said of those that are not."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A stage of a plan."""
-
-    stage: Stage
-    components: Components
-    """What it will be made from."""
-    manifest: Manifest | None
-    """Of what is there of it; None = it is not finished."""
-    reason: str | None
-    """Why it runs; None = it is up to date."""
-    forced: bool = False
-
-    def once_made(self, there: dict[str, Manifest], plan: Plan) -> Step:
-        """Return it with what the stages before it gave, perhaps what they gave before: then it need not run."""
-        if not self.components.unknown:
-            return self
-        known = {n: there[n].content if is_ == UNKNOWN else is_ for n, is_ in self.components.inputs.items()}
-        components = components_of(self.stage, plan.settings.pipeline.source, plan.now, known)
-        reason = reason_to_run(self.manifest, components, self.forced)
-        return replace(self, components=components, reason=reason)
 
 
 @dataclass(frozen=True)
@@ -79,7 +55,9 @@ class Plan:
     notes: tuple[str, ...]
     """What is to be said of the raw tables."""
     steps: tuple[Step, ...] = ()
-    """The stages that were asked for, in order."""
+    """The stages that were asked for, in order, and those that are made again for them."""
+    passing: frozenset[str] = frozenset()
+    """Stages that are let go once all that reads them is made."""
 
     def bound(self, stage: Stage, there: Mapping[str, Manifest]) -> Bound:
         """Return a stage with all that it reads, of what is there, and may use.
@@ -134,6 +112,8 @@ def make_plan(
     found: RawTables | None = None,
     there: Mapping[str, Manifest | None] | None = None,
     now: Now | None = None,
+    alone: bool = True,
+    also: Collection[str] = (),
 ) -> tuple[Workspace, Plan]:
     """Return what a run of the selected stages will do, and the workspace with what is to be written down of it.
 
@@ -146,14 +126,17 @@ def make_plan(
         found: The raw tables, where somebody has found them already.
         there: What is finished of stages, where somebody has looked already.
         now: What the workspace has behind keys, where somebody has looked already.
+        alone: Whether stages that were let go, and are not of these, may be made again; parts all make the same.
+        also: Those stages.
 
     Raises:
         ConfigError: The selection names no stage.
         SourceError: A raw table that is needed is absent or unreadable.
         StageError: What a stage reads is not there, or will not be.
     """
+    given = workspace, graph
     try:
-        reads_raw = any(graph.stages[name].raw_tables for name in runnable(graph, selection))
+        reads_raw = any(graph.stages[name].raw_tables for name in (*runnable(graph, selection), *also))
     except ConfigError:  # told again, of the stages that run here
         runnable(graph.without_tables(workspace.ingested.absent_tables), selection)
         raise
@@ -187,16 +170,33 @@ def make_plan(
     others = others_of(workspace.root, graph)
     now = now.of(workspace) if now is not None else Now(workspace)
     plan = Plan(workspace.root, workspace.spill, graph, raw, settings, limits, finished, now, others, tuple(notes))
-    stages = [graph.stages[name] for name in runnable(graph, selection)]
+    chosen = {*runnable(graph, selection), *also}
+    stages = [stage for name, stage in graph.stages.items() if name in chosen]
     steps: list[Step] = []
     drawn = False
     for stage in stages:
         to_be_made = {step.stage.name for step in steps if step.reason is not None}
         if stage.layer.row_wise and not drawn:
             plan, drawn = plan.drawn(plan.there, to_be_made), True
-        forced = force if isinstance(force, bool) else stage.name in force
+        forced = (force is True or (not isinstance(force, bool) and stage.name in force)) and stage.name not in also
         steps.append(_step(plan, stage, to_be_made, forced))
-    return workspace, replace(plan, steps=tuple(steps))
+    named = asked_for(graph, selection)
+    who = wanted(graph, finished, [step.stage.name for step in steps if step.reason is not None], named)
+    lacking = [name for name in who if name in finished and finished[name].let_go and name not in chosen]
+    if lacking and not alone:
+        raise StageError(
+            lacking[0], f"was let go (`keep: last`), and {who[lacking[0]]}, expected its rows to be there",
+            f"`{command('run', ','.join(lacking), workspace=plan.root)}` makes them again",
+        )  # fmt: skip
+    if lacking:
+        return make_plan(
+            *given, selection, limits=limits, force=force, found=found, there=there, now=now, also=(*also, *lacking)
+        )
+    steps = [replace(one, wanted=who.get(one.stage.name)) for one in steps]
+    steps = [replace(one, reason=one.reason or made_again(one.manifest, one.wanted)) for one in steps]
+    among = chosen if isinstance(selection, str) else graph.stages  # one stage that is made leaves others alone
+    goes = passing(plan.root, workspace.pipeline.keep, graph, named, among)
+    return workspace, replace(plan, steps=tuple(steps), passing=goes)
 
 
 def _seen(table: RawTable) -> TableSeen:
@@ -265,8 +265,15 @@ def settings_of(workspace: Workspace, raw: dict[str, RawTable] | None = None) ->
 
 
 def input_of(root: Path, manifest: Manifest) -> Input:
-    """Return a finished stage of a workspace as others read it."""
+    """Return a finished stage of a workspace as others read it.
+
+    Raises:
+        StageError: It was let go.
+    """
     stage, home = manifest.stage, home_of(root, manifest.stage)
+    if manifest.let_go:
+        again = f"`{command('run', stage, workspace=root)}` makes it again"
+        raise StageError(stage, "was let go (`keep: last`), expected its rows to be there", again)
     files = tuple(home / name for name in sorted(manifest.files))
     hashes = {home / name: sha256 for name, sha256 in manifest.hashes.items()}
     again = make_again(root, stage)
@@ -274,27 +281,6 @@ def input_of(root: Path, manifest: Manifest) -> Input:
 
 
 def inputs_of(workspace: Workspace, stage: Stage) -> dict[str, Input]:
-    """Return the finished stages that a stage reads."""
-    read = {name: read_manifest(workspace, name) for name in stage.inputs if raw_table(name) is None}
+    """Return the finished stages that a stage reads, as far as their rows are there."""
+    read = {name: read_here(workspace, name) for name in stage.inputs if raw_table(name) is None}
     return {name: input_of(workspace.root, manifest) for name, manifest in read.items() if manifest is not None}
-
-
-def raw_tables(workspace: Workspace, contracts: dict[str, Contract], afresh: bool = False) -> RawTables:
-    """Return the raw tables that are there, and what is to be said of those that are not.
-
-    Args:
-        workspace: Knows the raw root, and what was read of it before.
-        contracts: Of the raw tables, by name.
-        afresh: Whether to read even what is remembered.
-
-    Raises:
-        SourceError: The raw root or a required table or column is absent, or a file is unreadable.
-    """
-    root = workspace.raw_root
-    if root is None or not root.is_dir():
-        raise SourceError(
-            str(root or "raw root"),
-            "is not a folder here, expected the raw tables",
-            f"{workspace.ingest_again} with the folder's place on this machine",
-        )
-    return find_raw_tables(root, workspace.pipeline, contracts, None if afresh else workspace.local.files)

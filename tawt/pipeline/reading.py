@@ -12,7 +12,8 @@ from tawt.database.connect import identifier, looking, wrapped_errors
 from tawt.database.limits import Limits
 from tawt.errors import SourceError, StageError
 from tawt.pipeline.manifest import unfinished
-from tawt.pipeline.plan import inputs_of, raw_tables
+from tawt.pipeline.plan import inputs_of
+from tawt.pipeline.raw_tables import raw_tables
 from tawt.pipeline.relations import bind_output, raw_folders
 from tawt.pipeline.workspace import Workspace
 from tawt.raw.copies import readable

@@ -17,10 +17,11 @@ from tawt.pipeline.commit import RefusedError, commit, forget_others
 from tawt.pipeline.gone import without_gone
 from tawt.pipeline.ledger import Standing, stand, write_ledger
 from tawt.pipeline.manifest import Manifest, made_meanwhile
-from tawt.pipeline.plan import Plan, Step
+from tawt.pipeline.plan import Plan
 from tawt.pipeline.quarantine import write_quarantine
 from tawt.pipeline.relations import hold_inputs
 from tawt.pipeline.sql_stage import run_sql
+from tawt.pipeline.step import Step
 from tawt.pipeline.undone import Undone, end
 from tawt.pipeline.workspace import Workspace
 from tawt.room import room_error
@@ -178,7 +179,7 @@ def _quarantine(folder: Path, plan: Plan, stage: Stage, result: StageResult) -> 
     if result.rejected is None:
         return None
     pipeline = plan.settings.pipeline
-    label = f"{pipeline.name}@{digest(pipeline.model_dump(mode='json'))[:8]}"
+    label = f"{pipeline.name}@{digest(pipeline.model_dump(mode='json', exclude={'keep'}))[:8]}"
     place = folder.with_name(f"{folder.name}.quarantine.parquet")
     return write_quarantine(place, result.rejected, stage.name, label, result.places, stage.inputs[0])
 

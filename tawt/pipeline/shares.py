@@ -9,10 +9,11 @@ from dataclasses import replace
 from tawt.pipeline.common import Common, handed_in
 from tawt.pipeline.each_shard import ShareMadeError
 from tawt.pipeline.manifest import Manifest
-from tawt.pipeline.plan import Plan, Step
+from tawt.pipeline.plan import Plan
 from tawt.pipeline.presence import Part
 from tawt.pipeline.relations import hold_inputs
 from tawt.pipeline.run import Report, bound_for, room_told
+from tawt.pipeline.step import Step
 from tawt.pipeline.workspace import Workspace
 from tawt.places import remove
 from tawt.sources.stage import BuiltIn, Share, Stage

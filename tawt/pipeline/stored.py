@@ -11,21 +11,22 @@ import re
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from tawt.contracts.layers import STAGE
+from tawt.contracts.layers import PASSING, STAGE
 from tawt.errors import FileError
-from tawt.files import ASIDE, keep_private
+from tawt.files import ASIDE, keep_private, sealed
 from tawt.pipeline.board import Board
 from tawt.pipeline.commit import commit
 from tawt.pipeline.common import SHARES, handed_in, mark_share
 from tawt.pipeline.each_shard import DONE, HANDED_IN, KEPT, read_handed_in
-from tawt.pipeline.manifest import Manifest, manifest_at, read_manifest, reason_to_run
-from tawt.pipeline.plan import Plan, Step
+from tawt.pipeline.letting_go import lacks, let_go, without_files
+from tawt.pipeline.manifest import Manifest, manifest_at, read_manifest
+from tawt.pipeline.plan import Plan
 from tawt.pipeline.presence import PARTS, Part
 from tawt.pipeline.records_there import hold_prepared, send_records
+from tawt.pipeline.step import Step
 from tawt.pipeline.workspace import OF_STAGES, Workspace, beside, folder_of, manifest_path, open_workspace
 from tawt.places import remove
 from tawt.raw.beside import IMAGES
@@ -124,30 +125,26 @@ class Stored:
         name = step.stage.name
         there, here = self._manifest(name), read_manifest(self._here, name)
         for manifest in (there, here):
-            if manifest is not None and reason_to_run(manifest, step.components, step.forced) is None:
-                if manifest is here:
-                    manifest = self.made(manifest)
+            if manifest is not None and step.as_of(manifest).reason is None:
+                found = self.made(manifest) if manifest is here else manifest
                 if name in _LOOKED_INTO:
-                    self.bring([name], {name: manifest})
-                return replace(step, manifest=manifest, reason=None)
-        reason = reason_to_run(there, step.components, step.forced)
-        return replace(step, manifest=there, reason=reason)
+                    self.bring([name], {name: found})
+                return step.as_of(found)
+        return step.as_of(there)
 
     def bring(self, stages: Collection[str], there: Mapping[str, Manifest]) -> None:
         for manifest in (there[name] for name in stages if name in there):
-            here = read_manifest(self._here, manifest.stage)
-            if here is None or here.hashes != manifest.hashes:
+            if lacks(read_manifest(self._here, manifest.stage), manifest):
                 self._bring(manifest)
 
     def made(self, manifest: Manifest, anew: bool = False) -> Manifest:
         name, before = manifest.stage, self._manifest(manifest.stage)
-        if before is not None and before.fingerprint == manifest.fingerprint and not anew:
+        if before is not None and before.fingerprint == manifest.fingerprint and not (anew or before.let_go):
             return before  # another process did the same at once: the first counts
         listed = f"manifests/{name}.json"
-        known = before.hashes if before is not None else {}
-        same = known if not anew else {}
+        known = before.hashes_here if before is not None else {}
         self.store.remove([listed])
-        to_send = [file for file, sha256 in manifest.hashes.items() if same.get(file) != sha256]
+        to_send = [file for file, sha256 in manifest.hashes_here.items() if anew or known.get(file) != sha256]
         each(to_send, lambda file: self.store.put(self.root / file, file, name == _SUBJECTS))
         self.store.write(listed, manifest_path(self.root, name).read_bytes())
         left = [file for file in self.store.names(folder_of(name)) if file not in manifest.files]
@@ -194,10 +191,18 @@ class Stored:
                 self._say(f"{what}: it is made again")
                 marker.unlink()
 
+    def let_go(self, manifest: Manifest) -> Manifest:
+        here, listed = read_manifest(self._here, manifest.stage), without_files(manifest)
+        if here is not None and here.hashes == manifest.hashes:
+            let_go(self._here, here)
+        self.store.write(f"manifests/{manifest.stage}.json", sealed(listed.model_dump(mode="json")).encode())
+        return listed
+
     def close(self, plan: Plan) -> None:
-        kept, layers = plan.graph.stages, _OF_TABLES
-        gone = [m for m in self.finished() if m.stage not in kept and m.stage.partition(".")[0] in layers]
-        self.forget(gone)
+        kept, layers, finished = plan.graph.stages, _OF_TABLES, self.finished()
+        self.forget([m for m in finished if m.stage not in kept and m.stage.partition(".")[0] in layers])
+        left = {file for one in finished for file in one.let_go}  # of a close that was killed, too
+        self.store.remove([name for one in PASSING for name in self.store.names(one) if name in left] if left else [])
         send_records(self.store, self.root)
 
     def sweep(self) -> None:
@@ -233,7 +238,7 @@ class Stored:
     def _bring(self, manifest: Manifest) -> None:
         name, own = manifest.stage, self._here
         folder, (quarantine, shards) = own.aside / name, beside(name)
-        places = {file: folder / Path(file).relative_to(folder_of(name)) for file in manifest.hashes
+        places = {file: folder / Path(file).relative_to(folder_of(name)) for file in manifest.files
                   if file not in (quarantine, shards)}  # fmt: skip
         places |= {quarantine: own.aside / f"{name}.quarantine.parquet", shards: folder / KEPT}
         remove(folder)
@@ -253,10 +258,10 @@ class Stored:
                     f"`{command('run', name, workspace=own.root, store=self.store.url, force=True)}` makes it again",
                 )
 
-        each(manifest.hashes, one)
+        each(manifest.files, one)
         if name == _SUBJECTS:
             keep_private(folder, own.output(name))
-        commit(own, folder, places[quarantine] if quarantine in manifest.hashes else None, manifest)
+        commit(own, folder, places[quarantine] if quarantine in manifest.files else None, manifest)
 
     def _get(self, name: str) -> None:
         """Bring an object that is not here yet."""

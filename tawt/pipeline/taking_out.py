@@ -27,7 +27,7 @@ from tawt.pipeline.commit import commit
 from tawt.pipeline.faults import count_faults, held_faults
 from tawt.pipeline.gone import in_staging, known_gone
 from tawt.pipeline.keys import OPTED_OUT
-from tawt.pipeline.manifest import Manifest, read_manifest
+from tawt.pipeline.manifest import Manifest, read_here, read_manifest
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.sql_stage import is_out
 from tawt.pipeline.subject_map import whole_map
@@ -41,7 +41,8 @@ from tawt.sources.stage import Stage
 def take_out(
     workspace: Workspace, graph: Graph, limits: Limits, tell: Callable[[str, int], None]
 ) -> None:  # fmt: skip
-    """Take them out of every stage of raw tables that is finished; one that is without them already stays as it is.
+    """Take them out of every stage of raw tables that is finished; one that is without them already stays as it is, and
+    one that was let go, which holds no record, is to be made anew.
 
     Args:
         workspace: Held by this command, with those who opted out written down.
@@ -63,7 +64,7 @@ def take_out(
     staged = [stage for stage in graph.stages.values() if stage.layer.row_wise or stage.serves]
     # what is told by others goes before these
     for stage in sorted(staged, key=lambda stage: (not stage.serves, "subject_id" in stage.contract.names)):
-        manifest = read_manifest(workspace, stage.name)
+        manifest = read_here(workspace, stage.name)
         if manifest is None or manifest.components.keys.get(OPTED_OUT) == who.known:
             continue
         folder = workspace.start(stage.name, None)

@@ -14,10 +14,11 @@ from tawt.pipeline.common import Common, Here
 from tawt.pipeline.flow import Flow
 from tawt.pipeline.foretold import Forecast, hold_room
 from tawt.pipeline.ledger import stand, write_ledger
-from tawt.pipeline.plan import Plan, Step, make_plan
+from tawt.pipeline.plan import Plan, make_plan
 from tawt.pipeline.presence import Part
 from tawt.pipeline.run import NO_JUDGES, Judges, Report, RunResult, StageReport, run_stage, tell_done, tell_plan
 from tawt.pipeline.shares import in_shards, make_share
+from tawt.pipeline.step import Step
 from tawt.pipeline.time_left import TimeLeft
 from tawt.pipeline.undone import Asked, begin, failed
 from tawt.pipeline.workspace import Workspace, write_records

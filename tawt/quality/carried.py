@@ -12,6 +12,7 @@ from tawt.contracts.workspace import CARRIED
 from tawt.errors import FileError
 from tawt.files import ASIDE
 from tawt.pipeline.ledger import standing
+from tawt.pipeline.letting_go import about_to_go
 from tawt.pipeline.manifest import manifest_at
 from tawt.pipeline.plan import input_of
 from tawt.pipeline.stale import in_words
@@ -33,7 +34,7 @@ def know_carried(root: Path, known: Known) -> None:
         known.loose.add(place / ASIDE)
         for path in (place / "manifests").glob("*.json"):
             if (manifest := manifest_at(path)) is not None:
-                known.files |= {path, *(place / name for name in manifest.files)}
+                known.files |= {path, *(place / name for name in manifest.files), *about_to_go(place, manifest)}
 
 
 def check_carried(opened: Workspace, graph: Graph) -> Iterator[tuple[Finding, dict[str, Input]]]:
@@ -52,7 +53,7 @@ def check_carried(opened: Workspace, graph: Graph) -> Iterator[tuple[Finding, di
         for path in (place / record for record in RECORDS if (place / record).exists()):
             wrong |= {path.name: fault} if (fault := fault_of(path, holds)) else {}
         for one in own:
-            for file, sha256 in one.manifest.hashes.items() if one.manifest is not None else ():
+            for file, sha256 in one.manifest.hashes_here.items() if one.manifest is not None else ():
                 if fault := fault_of(place / file, lambda path, sha256=sha256: sha256_file(path) == sha256):  # type: ignore[misc]
                     wrong[file] = fault
         stale = {one.stage.name: one.stale for one in own if one.stale}
@@ -60,4 +61,5 @@ def check_carried(opened: Workspace, graph: Graph) -> Iterator[tuple[Finding, di
         detail = "; ".join(f"{file} {fault}" for file, fault in wrong.items()) or f"as it was written{said}"
         whole = {} if wrong else {one.stage.name: one.manifest for one in own if one.manifest is not None}
         mend = f"remove {place}: it is made anew when it is used" if wrong else ""
-        yield Finding(name, not wrong, detail, mend), {stage: input_of(place, made) for stage, made in whole.items()}
+        here = {stage: input_of(place, made) for stage, made in whole.items() if not made.let_go}
+        yield Finding(name, not wrong, detail, mend), here

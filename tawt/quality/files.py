@@ -12,6 +12,7 @@ from tawt.contracts.subjects import MAP_AGAIN
 from tawt.errors import FileError
 from tawt.pipeline.keys import Now
 from tawt.pipeline.ledger import Standing, mend_of, stale_of
+from tawt.pipeline.letting_go import about_to_go
 from tawt.pipeline.manifest import manifest_at
 from tawt.pipeline.origin import ingest_again
 from tawt.pipeline.stale import about_pipeline, in_words, roots
@@ -101,7 +102,7 @@ def _look(
         known.files.add(path)
         # of a stage that lost a file, the others are its still
         if (manifest := one.manifest or manifest_at(path)) is not None:
-            known.files |= {root / name for name in manifest.files}
+            known.files |= {root / name for name in manifest.files} | about_to_go(root, manifest)
             known.folders.add(workspace.output(one.stage.name))
     events = next((one.manifest.content for one in stages if one.stage.name == "events" and one.manifest), None)
     labels, measured = check_labels(root, known, events), check_measured(root, known)
@@ -128,7 +129,9 @@ def _stages(
         else _mend(workspace, stages, now)
     )
     none = [] if whole or wrong or lost or stale else ["none is finished"]
-    return finding_of("stages", wrong + lost + stale + none, f"{len(whole)} finished, as written", mend)
+    n_gone = sum(bool(one.manifest and one.manifest.let_go) for one in stages)
+    gone = f", of {n_gone} of them no files, as `keep: last` says" if n_gone else ""
+    return finding_of("stages", wrong + lost + stale + none, f"{len(whole)} finished, as written{gone}", mend)
 
 
 def _mend(workspace: Workspace, stages: Sequence[Standing], now: Now) -> str:

@@ -8,7 +8,7 @@ from tawt.contracts.contract import Contract
 from tawt.contracts.layers import layer_of, raw_table
 from tawt.errors import TawtError
 from tawt.pipeline.manifest import Manifest
-from tawt.pipeline.plan import raw_tables
+from tawt.pipeline.raw_tables import raw_tables
 from tawt.pipeline.workspace import Workspace
 from tawt.quality.finding import Finding
 

@@ -12,11 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from tawt.arrays import Words
 from tawt.builtin.all import seen_graph
-from tawt.contracts.dataset import DATASET, DatasetManifest
-from tawt.contracts.layers import layer_of, made_by
-from tawt.contracts.value_status import STATUS_NAMES
+from tawt.contracts.layers import layer_of
 from tawt.errors import FileError, StageError
 from tawt.pipeline.balance import marked_rows
 from tawt.pipeline.faults import count_faults
@@ -31,21 +28,16 @@ from tawt.pipeline.telling import is_void, warnings_of
 from tawt.pipeline.undone import told_undone
 from tawt.pipeline.workspace import INGEST, LEDGER, LOCAL, Workspace, open_workspace
 from tawt.quality.carried import check_carried
+from tawt.quality.encoded import check_encoded
 from tawt.quality.files import check_files
 from tawt.quality.finding import Finding
 from tawt.quality.meds import check_meds
 from tawt.quality.raw import check_raw
 from tawt.quality.subjects import check_subjects
 from tawt.quality.synthetic import check_dataset, is_handed_on
-from tawt.readers import parquet_metadata, read_parquet, read_record
-from tawt.seals import holds, sha256_file
+from tawt.readers import parquet_metadata, read_parquet
+from tawt.seals import holds
 from tawt.sources.graph import Graph
-from tawt.sources.stage import Input
-from tawt.transforms.columns import out_of_order, times_of
-from tawt.transforms.identity import CONTENT, identities
-
-_OF_BOTH = ("subject_id", "data_type", "value", "value_token", "value_status")
-"""Columns that triplets and dataset share as they are."""
 
 
 def check(workspace: str | Path) -> list[Finding]:
@@ -76,7 +68,7 @@ def _check(opened: Workspace) -> list[Finding]:
             findings.append(Finding("last command", False, *undone))
     # only what is as it was written is counted again below
     found = [one.manifest for one in there if one.manifest is not None and one.stage.name in stages]
-    read = {manifest.stage: input_of(opened.root, manifest) for manifest in found}
+    read = {manifest.stage: input_of(opened.root, manifest) for manifest in found if not manifest.let_go}
     findings += [_ledger(opened, there, found), _quarantine(opened, found)]
     # of events it is told with what else is checked of them
     for one in (one for one in found if one.stage != "events"):
@@ -104,15 +96,10 @@ def _check(opened: Workspace) -> list[Finding]:
         findings.append(_numbers(opened, next(manifest for manifest in found if manifest.stage == "events")))
     if {"subjects", "events"} <= stages:
         findings.append(check_subjects(read["subjects"], read["events"]))
-    if {"vocabulary", "triplets"} <= stages:
-        findings += _triplets(read["vocabulary"], read["triplets"])
-    if {"vocabulary", "triplets", "dataset"} <= stages:
-        findings += _dataset(read["vocabulary"], read["triplets"], read["dataset"])
+    findings += check_encoded(read)
     for finding, own in check_carried(opened, graph):
         findings.append(finding)
-        three = [own[name] for name in made_by("build-vocab") if name in own]
-        counted = [*_triplets(*three[:2]), *_dataset(*three)] if three else []
-        findings += [replace(one, check=f"{finding.check}: {one.check}") for one in counted if not one.ok]
+        findings += [replace(one, check=f"{finding.check}: {one.check}") for one in check_encoded(own) if not one.ok]
     return findings
 
 
@@ -180,6 +167,8 @@ def _ledger(workspace: Workspace, there: list[Standing], found: list[Manifest]) 
                 wrong.append(
                     f"{manifest.stage}: {account.n_records_in:,} records in, but {account.driving} has {before:,}"
                 )
+        if manifest.let_go:
+            continue
         rows = input_of(workspace.root, manifest).rows
         counted = _n_rows(rows)
         if counted != out[manifest.stage]:
@@ -218,78 +207,3 @@ def _quarantine(workspace: Workspace, found: list[Manifest]) -> Finding:
     return Finding(
         "quarantine", not wrong, wrong[0] if wrong else f"{sum(expected.values()):,} records, each with its place"
     )
-
-
-def _triplets(fitted: Input, triplets: Input) -> list[Finding]:
-    vocabulary = read_parquet(fitted.rows[0])
-    n_types = len(vocabulary)
-    n_bins = vocabulary["n_bins"].to_numpy()
-    n_categories = np.array([len(row) for row in vocabulary["categories"].to_pylist()])
-    n_tokens = n_bins + np.where(n_categories > 0, n_categories + 1, 0)
-    unsorted = out_of_range = not_finite = bad_status = 0
-    for path in triplets.rows:
-        table = read_parquet(path)
-        subject, time = table["subject_id"].to_numpy(), times_of(table["timestamp"])
-        data_type, token = table["data_type"].to_numpy(), table["value_token"].to_numpy()
-        inside = (data_type >= 0) & (data_type < n_types)
-        out_of_range += int(np.count_nonzero(~inside))
-        known = data_type[inside]
-        out_of_range += int(np.count_nonzero((token[inside] < 0) | (token[inside] > n_tokens[known])))
-        unsorted += out_of_order(subject, time)
-        not_finite += int(np.count_nonzero(~np.isfinite(table["value"].to_numpy())))
-        bad_status += int(np.count_nonzero(table["value_status"].to_numpy() >= len(STATUS_NAMES)))
-    index_ok = bool((vocabulary["data_type"].to_numpy() == np.arange(n_types)).all())
-    return [
-        Finding("vocabulary: index", index_ok, f"{n_types:,} rows, numbered in order"),
-        Finding("triplets: sorted", unsorted == 0, f"{unsorted:,} rows out of order"),
-        Finding("triplets: in the vocabulary", out_of_range == 0, f"{out_of_range:,} indices or tokens out of range"),
-        Finding("triplets: finite", not_finite == 0, f"{not_finite:,} values are not finite"),
-        Finding("triplets: statuses", bad_status == 0, f"{bad_status:,} unknown statuses"),
-    ]
-
-
-def _dataset(fitted: Input, encoded: Input, dataset: Input) -> list[Finding]:
-    folder = dataset.folder
-    manifest = read_record(folder / DATASET, DatasetManifest, dataset.make_again, sealed=True)
-    same_vocabulary = manifest.vocabulary == sha256_file(fitted.rows[0])
-    listed = {(split, shard.shard) for split, shards in manifest.splits.items() for shard in shards}
-    different = len({(path.parent.name, path.stem) for path in encoded.rows} - listed)
-    torn = nulls = mistold = 0
-    for split, shards in manifest.splits.items():
-        for shard in shards:
-            with pa.memory_map(str(folder / split / f"{shard.shard}.arrow")) as source:
-                rows = pa.ipc.open_file(source).read_all()
-                nulls += sum(column.null_count for column in rows.columns)
-                triplets = read_parquet(encoded.folder / split / f"{shard.shard}.parquet")
-                ours, theirs = (np.sort(_rows(table, _OF_BOTH)) for table in (rows, triplets))
-                different += not np.array_equal(ours, theirs)
-                mistold += _mistold(rows)
-            with pa.memory_map(str(folder / split / f"{shard.shard}.index.arrow")) as source:
-                index = pa.ipc.open_file(source).read_all()
-                start, length = index["start"].to_numpy(), index["length"].to_numpy()
-                expected = np.concatenate([[0], np.cumsum(length)])
-                torn += 0 if (start == expected[:-1]).all() and expected[-1] == shard.n_triplets else 1
-    return [
-        Finding(
-            "dataset: vocabulary",
-            same_vocabulary,
-            "is the one it was made with" if same_vocabulary else "is another one",
-        ),
-        Finding("dataset: equals triplets", different == 0, f"{different:,} shards differ"),
-        Finding("dataset: identities", mistold == 0, f"{mistold:,} rows whose identity is not theirs"),
-        Finding("dataset: index", torn == 0, f"{torn:,} shards whose index does not cover them"),
-        Finding("dataset: nothing null", nulls == 0, f"{nulls:,} nulls"),
-    ]
-
-
-def _mistold(rows: pa.Table) -> int:
-    """Count the rows that do not have the identity of what they hold; of equal rows each may have that of another."""
-    own, told = _rows(rows, CONTENT) >> np.uint64(32), rows["identity"].to_numpy()
-    other = np.flatnonzero(own != told)
-    own, told, content = own[other], told[other], [rows[name].to_numpy()[other] for name in CONTENT]
-    return int(np.count_nonzero(own[np.lexsort((own, *content))] != told[np.lexsort((told, *content))]))
-
-
-def _rows(table: pa.Table, names: tuple[str, ...]) -> Words:
-    """Return a number for each row, of what some columns hold; no two are alike, equal rows neither."""
-    return identities(*(table[name].fill_null(0).to_numpy() for name in names))

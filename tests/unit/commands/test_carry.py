@@ -394,3 +394,16 @@ def test_one_that_was_killed_before_its_ledger_is_ended(
     tawt.carry(root, there / "runs" / "x", threads=1)
     assert (place / "ledger.parquet").exists() and not (place / "undone.json").exists()
     assert not tawt.carry(root, there / "runs" / "x", threads=1).made
+
+
+def test_triplets_of_what_is_carried_do_not_stay(there, carried, tmp_path, tree):
+    """With `keep: last`, as those of a workspace; what is made of them is the same, and nothing is wrong."""
+    work = shutil.copytree(carried, tmp_path / "w")
+    tawt.ingest(carried.parent / "raw", "meds", work, threads=1, settings=(*SAID, "keep=last"))
+    (place,) = (work / "carried").glob("*")
+    before = tree(place / "dataset")
+    shutil.rmtree(place)
+    assert tawt.carry(work, there / "runs" / "x", threads=1).made
+    assert not tawt.carry(work, there / "runs" / "x", threads=1).made
+    assert not list(work.rglob("triplets/*/*.parquet")) and not list(work.glob("staging/*"))
+    assert tree(place / "dataset") == before and [finding for finding in tawt.check(work) if not finding.ok] == []

@@ -301,11 +301,30 @@ def test_what_is_no_id_is_refused_and_nothing_changes(own_workspace: Path, stays
     assert not (own_workspace / OPTED_OUT).exists()
 
 
-def test_forgetting_that_was_killed_is_gone_on_with(stays: Path, tmp_path: Path) -> None:
+def test_who_is_forgotten_where_staging_was_let_go_is_told_by_the_raw_tables(stays: Path, tmp_path: Path) -> None:
+    """With `keep: last` nothing of staging is there: it is made again without her, what tells her records is remembered, and
+    they stay out when the raw files no more say that they are hers."""
+    work, pipeline = tmp_path / "w", str(tmp_path / "project" / "pipelines" / "stays.yaml")
+    tawt.ingest(stays, pipeline, work, settings=("keep=last",), **QUICK)
+    number = {row["id"]: row["subject_id"] for row in tawt.query("from subjects", work).to_pylist()}
+    found = tawt.forget("anna-1", workspace=work, **QUICK)
+    assert found.taken == {"subjects": 1} and not list((work / "staging").glob("*"))
+    assert telling(work, ["anna-1", number["anna-1"], "alpha", "beta"]) == []
+    assert [finding for finding in tawt.check(work) if not finding.ok] == []
+    (stays / "persons.csv").write_text("person,stay\nbert-2,3\ncleo-3,4\n")
+    tawt.ingest(stays, pipeline, work, settings=("keep=last",), **QUICK)
+    tawt.run("staging", work, **QUICK)
+    rows = tawt.query("select note from staging.readings order by _row", work).to_pylist()
+    assert [row["note"] for row in rows] == ["gamma", "delta", "nobody"]
+    assert [finding for finding in tawt.check(work) if not finding.ok] == []
+
+
+@pytest.mark.parametrize("keep", ["all", "last"])
+def test_forgetting_that_was_killed_is_gone_on_with(stays: Path, tmp_path: Path, keep: str) -> None:
     """Ended before its n-th act on the file system, for some n: `check` finds nothing mixed, and the same command again ends in
     the bytes of an undisturbed one."""
     pipeline = str(tmp_path / "project" / "pipelines" / "stays.yaml")
-    tawt.ingest(stays, pipeline, tmp_path / "before", settings=("shards=2",), **QUICK)
+    tawt.ingest(stays, pipeline, tmp_path / "before", settings=("shards=2", f"keep={keep}"), **QUICK)
     call = "tawt.forget('anna-1', workspace=w, threads=1, memory_limit='500MB')"
     said = subprocess.run(
         [sys.executable, KILLED, tmp_path / "before", tmp_path / "scratch", "6", call], capture_output=True, text=True, check=True

@@ -95,6 +95,19 @@ def test_workers_that_are_killed_lose_nothing(hospital: Hospital, tmp_path: Path
     assert reasons(tawt.run("+dataset", tmp_path / "w", **where)) == {}
 
 
+def test_workers_make_again_what_was_let_go(hospital: Hospital, tmp_path: Path, address: str) -> None:
+    """With `keep: last` what stays is of the bytes of one process; events of another split have staging made again first."""
+    where: dict[str, Any] = {"executor": "ray", "address": address, **QUICK}
+    w, settings = tmp_path / "w", ("shards=3", "keep=last")
+    tawt.ingest(hospital.raw, "demo", w, settings=settings, **where)
+    tawt.build_vocab(w, **where)
+    alone = {name: one for name, one in hashes(hospital.workspace).items() if not name.startswith("triplets/")}
+    assert hashes(w) == alone and not list(w.glob("staging/*")) and all(one.ok for one in tawt.check(w))
+    ran = reasons(tawt.ingest(hospital.raw, "demo", w, settings=(*settings, "splits.seed=5"), **where))
+    assert ran["staging.labevents"] == "let go, and event_parts.labs reads it" and "codes.labs" not in ran
+    assert not list(w.glob("event_parts/*")) and tawt.query("select count(*) from events", w)[0][0].as_py() > 0
+
+
 def test_what_ends_a_task_ends_the_command(hospital: Hospital, tmp_path: Path, address: str) -> None:
     """The error is the worker's own; what was made stays, and the same command without Ray goes on with it."""
     w = Path(shutil.copytree(hospital.workspace, tmp_path / "w"))

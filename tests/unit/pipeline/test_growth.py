@@ -116,6 +116,18 @@ def test_steps_of_growth_give_the_bytes_of_one(in_steps: Path, of_all: Path, tmp
     assert [finding for finding in tawt.check(tmp_path / "grown") if not finding.ok] == []
 
 
+def test_growth_of_what_was_let_go_gives_the_same(in_steps: Path, of_all: Path, tmp_path: Path) -> None:
+    """With `keep: last` staging and event parts are made again of all files, and what stays is that of all files at once."""
+    grown, once = tmp_path / "grown", tmp_path / "once"
+    for n in (2, N_STEPS):
+        tawt.ingest(up_to(in_steps, n, tmp_path / "raw"), "demo", grown, settings=(*SHARDS, "keep=last"), **QUICK)
+        tawt.build_vocab(grown, **QUICK)
+    shutil.copytree(of_all, once)
+    tawt.build_vocab(once, **QUICK)
+    assert hashes(grown) == {name: one for name, one in hashes(once).items() if not name.startswith("triplets/")}
+    assert [finding for finding in tawt.check(grown) if not finding.ok] == [] and not list(grown.glob("staging/*"))
+
+
 def test_a_new_file_is_read_alone(in_steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each table the files of before are taken as they were staged, also of event parts that tell each record by itself;
     a file that comes before them moves the numbers of their records, and all are read again."""

@@ -21,12 +21,13 @@ LABS = (
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The laboratory results of a hospital of ten subjects, ingested."""
+    """The laboratory results of a hospital of ten subjects, ingested; once more with `keep: last`."""
     import tawt
 
     folder = tmp_path_factory.mktemp("small")
     write_hospital(folder / "raw", n_subjects=10, seed=2)
-    tawt.ingest(folder / "raw", "demo", folder / "ingested", threads=1, memory_limit="500MB", settings=(LABS,))
+    for name, settings in (("ingested", (LABS,)), ("light", (LABS, "keep=last"))):
+        tawt.ingest(folder / "raw", "demo", folder / name, threads=1, memory_limit="500MB", settings=settings)
     return folder
 
 
@@ -36,8 +37,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("ingested", 4, f"tawt.ingest(RAW, 'demo', w, settings=('{LABS}', 'splits.seed=5'), {LIMITS})"),
         ("ingested", 3, f"tawt.build_vocab(w, settings=('vocabulary.min_count=2',), {LIMITS})"),
         ("ingested", 4, f"tawt.run('staging.labevents', w, force=True, {LIMITS})"),
+        ("ingested", 8, f"tawt.ingest(RAW, 'demo', w, settings=('{LABS}', 'keep=last'), {LIMITS})"),
+        ("light", 6, f"tawt.ingest(RAW, 'demo', w, settings=('{LABS}', 'keep=last', 'splits.seed=5'), {LIMITS})"),
     ],
-    ids=["ingest", "build_vocab", "run"],
+    ids=["ingest", "build_vocab", "run", "let_go", "make_again"],
 )
 def test_a_command_killed_at_any_act_is_made_good_by_the_next(
     small: Path, tmp_path: Path, before: str, points: int, calls: str

@@ -19,7 +19,7 @@ from tawt.files import write_sealed
 from tawt.pipeline.ledger import standing, write_ledger
 from tawt.pipeline.manifest import read_manifest
 from tawt.pipeline.workspace import open_workspace
-from tawt.quality.workspace import _mistold
+from tawt.quality.encoded import _mistold
 from tawt.seals import sha256_file
 from tawt.transforms.identity import CONTENT, arranged
 
