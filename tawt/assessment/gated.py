@@ -51,7 +51,7 @@ def hold_invented(folder: Path, synthetic: Cohort, dataset: TripletDataset) -> N
     """
     invented, people = (joined(some(one, _LOOKED_AT).parts()) for one in (synthetic, of_dataset(dataset)))
     found = {"synthetic": copies_of_real(invented, dataset), "test": copies_of_real(people, dataset, are_real=True)}
-    said = gate_of_copies(REAL_PEOPLE, beside(found)["difference"], min(map(len, found.values())))
+    said = gate_of_copies(REAL_PEOPLE, beside(found), min(map(len, found.values())))
     if said.outcome == "failed":
         raise ConfigError(
             str(folder), "holds people of the workspace under other ids, expected invented ones",

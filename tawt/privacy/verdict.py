@@ -8,19 +8,22 @@ and chance alone does not make that of a safe set. Else it cannot tell, and says
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import numpy as np
 from rich.table import Table as RichTable
 
 from tawt.contracts.cells import few
 from tawt.contracts.synthetic import Outcome
 from tawt.errors import ConfigError, closest, nearest
+from tawt.evaluation.measure import wilson
 from tawt.privacy.attributes import NEIGHBOURS
 from tawt.privacy.canaries import BY_CHANCE
-from tawt.privacy.found import Found, missing
+from tawt.privacy.found import Found, missing, more
 from tawt.privacy.membership import GROUPS, RATES, Attack, enough_for, safe_rate
 from tawt.privacy.suite import ATTACKS, DISTANCE_RATIO, FORMAT, LIKELIHOOD, SPACES, Assessment
 
@@ -38,6 +41,7 @@ _SURE, _SURE_OF_GROUPS = 0.999, 0.9999
 _WIDER = 3.09 / 1.96
 """How much wider than that of 95 % an interval is that leaves out chance in 999 of 1,000 safe sets: ten gates that
 each refuse a fortieth would refuse every fifth."""
+_MOST_PEOPLE = 1 << 24
 _REFERENCE = "there are no other real people as a reference"
 
 
@@ -55,6 +59,11 @@ class Gate:
     """People on each side that the answer rests on; records, of near copies, and canaries, of exposure."""
     enough: int | None = None
     """How many would be enough, about, where so few cannot tell."""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether what was found may be told; if not, no other number here may hang on it."""
+        return self.found.told().value is not None
 
     @property
     def bound_text(self) -> str:
@@ -178,7 +187,7 @@ def _gates(one: Assessment, is_first: bool, is_named: bool) -> Iterable[Gate]:
     if not is_first:
         return
     for name, found in ((NEAR_COPIES, one.copies), (REAL_PEOPLE, one.real)):
-        yield gate_of_copies(name, found.get("difference", missing("what came when is not known")), n)
+        yield gate_of_copies(name, found, n)
     left = "there are too few people, or nothing to ask of them that an attacker would not know already"
     reason = left if one.sizes["reference"] else _REFERENCE
     for gain in one.attributes:
@@ -189,9 +198,27 @@ def _gates(one: Assessment, is_first: bool, is_named: bool) -> Iterable[Gate]:
         yield gate(CANARIES_GATE, one.exposure[1], BITS, BY_CHANCE, one.exposure[1].n)
 
 
-def gate_of_copies(name: str, difference: Found, n: int) -> Gate:
-    """Hold how many more copies there are of people than people are of one another; see `gate`."""
-    return gate(name, difference, 0, 0, n, margin=_COPIES)
+def gate_of_copies(name: str, found: Mapping[str, Found], n: int) -> Gate:
+    """Hold how many more copies there are of people than people are of one another; see `gate` and `beside`."""
+
+    def held(difference: Found, n: int) -> Gate:
+        return gate(name, difference, 0, 0, n, margin=_COPIES)
+
+    said = held(found.get("difference", missing("what came when is not known")), n)
+    if said.enough is None:
+        return said
+    # where hardly any are copies, chance shrinks with the number of people, and not with its root
+    shares = [found[of].value or 0 for of in ("synthetic", "test")] if said.is_told else [0, 0]
+
+    def tells(n: int) -> bool:
+        return held(more(*(_of_so_many(one, n) for one in shares)), n).outcome != "cannot tell"
+
+    return replace(said, enough=_rounded_up(bisect_left(range(1, _MOST_PEOPLE), True, key=tells) + 1))
+
+
+def _of_so_many(share: float, n: int) -> Found:
+    low, high = (float(end) for end in wilson(np.array(share), np.array(n)))
+    return Found(share, low, high, n)
 
 
 def gate(name: str, found: Found, bound: float, safe: float, n: int, margin: float | None = None) -> Gate:
@@ -218,8 +245,10 @@ def gate(name: str, found: Found, bound: float, safe: float, n: int, margin: flo
     near = not beyond or (bound == safe and side * (found.value - safe) <= margin)
     if near and (half <= margin or side * (bad - bound) <= 0):
         return Gate(name, found, bound, is_least, "passed", n)
-    wide = max(half, abs(good - found.value))
-    return Gate(name, found, bound, is_least, "cannot tell", n, _rounded_up(n * (wide / margin) ** 2))
+    wider = max(half, abs(good - found.value)) / margin
+    if not near and not found.is_few:
+        wider = max(wider, _WIDER * abs(good - found.value) / abs(found.value - safe))
+    return Gate(name, found, bound, is_least, "cannot tell", n, _rounded_up(n * wider**2))
 
 
 def _tpr(name: str, attack: Attack, sure: float = _SURE) -> Gate:
@@ -234,8 +263,10 @@ def _tpr(name: str, attack: Attack, sure: float = _SURE) -> Gate:
         return Gate(name, found, TPR, False, "failed", of)
     if found.value <= TPR and safe_rate(n, m, RATES["tpr_1"]) <= TPR:
         return Gate(name, found, TPR, False, "passed", of)
-    if found.value > TPR:
-        enough = max(enough, enough_for(round(found.value, 3) + 0.001, RATES["tpr_1"], sure))
+    # of few who are found it is not told how many: what would be enough is that of the least that is beyond
+    beyond = (math.floor(TPR * n) + 1) / n if found.is_few else found.value
+    if beyond > TPR:
+        enough = max(enough, enough_for(round(beyond, 3) + 0.001, RATES["tpr_1"], sure))
     return Gate(name, found, TPR, False, "cannot tell", of, enough)
 
 

@@ -12,9 +12,10 @@ from tawt.fidelity.summaries import summary_of
 from tawt.privacy.canaries import BY_CHANCE
 from tawt.privacy.curve import attacked, curve, fitted
 from tawt.privacy.found import Found, more, share
+from tawt.privacy.membership import Attack
 from tawt.privacy.people import People, people_of
-from tawt.privacy.suite import assess
-from tawt.privacy.verdict import gate, hold_gates, verdict
+from tawt.privacy.suite import assess, beside
+from tawt.privacy.verdict import _tpr, gate, gate_of_copies, hold_gates, verdict
 from tests import toy
 
 N = 800
@@ -147,6 +148,45 @@ def test_a_gate_that_cannot_fail_is_none(value, half, outcome):
         assert again.outcome == "passed"
     mirrored = gate("least", Found(1 - value, 1 - value - half, 1 - value + half, 100), 0.97, 1, 100)
     assert mirrored.outcome == outcome and mirrored.is_least
+
+
+@pytest.mark.parametrize(("value", "half"), [(0.0, 0.05), (0.035, 0.05), (0.04, 0.05)])
+def test_so_many_people_would_be_enough(value, half):
+    """With as much found and an interval that shrinks by the root of the people, the gate tells; of a tenth fewer it does not."""
+
+    def of(n):
+        own = half * (200 / n) ** 0.5
+        return gate("NNAAR", Found(value, value - own, value + own, n), 0.03, 0, n)
+
+    enough = of(200).enough
+    assert of(200).outcome == of(int(0.9 * enough)).outcome == "cannot tell" != of(enough).outcome
+
+
+def copied(n_copies, n, others=0, n_others=200):
+    """The gate of near copies, of so many of so many records, and of other people."""
+    found = {"synthetic": np.arange(n) < n_copies, "test": np.arange(n_others) < others}
+    return gate_of_copies("near copies", beside(found), min(n, n_others))
+
+
+@pytest.mark.parametrize(("n_copies", "others"), [(0, 0), (12, 11), (30, 31)])
+def test_of_copies_so_many_people_would_be_enough(n_copies, others):
+    """As many in 100 of so many people tell, and of a tenth fewer they do not; a set of 12 needs no more than one of 200."""
+    enough = copied(n_copies, 200, others).enough
+    for n, tells in ((enough, True), (int(0.9 * enough), False)):
+        again = copied(round(n_copies * n / 200), n, round(others * n / 200), n)
+        assert (again.outcome != "cannot tell") == tells
+    assert copied(0, 12).enough == copied(0, 200).enough < 400
+
+
+def test_what_would_be_enough_tells_no_count_of_few():
+    """Of 1 to 10 people who are found, or copied, it is one number, whatever their count is."""
+
+    def found(hits):
+        return Attack(200, 200, {"tpr_1": Found(hits / 200, 0, 1, 200, hits)})
+
+    attacks = {_tpr("membership", found(hits)).enough for hits in range(1, 11)}
+    copies = {copied(hits, 200).enough for hits in range(1, 6)}
+    assert len(attacks) == len(copies) == 1 and None not in attacks | copies
 
 
 def test_a_curve_shows_who_remembers_few(toys):
