@@ -15,7 +15,7 @@ import numpy as np
 from tawt.arrays import Floats
 from tawt.chance import Salt, shuffled
 from tawt.distances import squares
-from tawt.fidelity.groups import N_GROUPS, Figures, Measure, group_of, measured, told, without_group
+from tawt.fidelity.groups import N_GROUPS, Figures, Measure, group_of, measured, share_told, told, without_group
 from tawt.fidelity.summaries import Matrix
 
 NEIGHBOURS, MOST_POINTS = 5, 5000
@@ -151,15 +151,17 @@ def surroundings(real: Matrix, other: Matrix) -> dict[str, Measure]:
     if min(len(x), len(y)) <= k:
         return {name: Measure(None, reason=f"fewer than {k + 2} subjects") for name in SURROUNDINGS}
     of_x, of_y = radii(x, k), radii(y, k)
-    recall, coverage, near = np.empty(len(x)), np.empty(len(x)), np.zeros(len(y))
+    recall, coverage, near = np.zeros(len(x), dtype=np.bool_), np.zeros(len(x), dtype=np.bool_), np.zeros(len(y))
     for rows, square in squares(x, y):
         within = square < of_x[rows, None]
         near += within.sum(0)
         recall[rows], coverage[rows] = (square < of_y).any(1), within.any(1)
-    each = {"precision": (near > 0).astype(np.float64), "recall": recall, "density": near / k, "coverage": coverage}
+    each = {"precision": near > 0, "recall": recall, "coverage": coverage}
 
     def without(group: int | None) -> Figures:
-        return {name: float(one[without_group(len(one), group)].mean()) for name, one in each.items()}
+        found = {name: one[without_group(len(one), group)] for name, one in each.items()}
+        shares = {name: share_told(float(one.sum()), len(one)) for name, one in found.items()}
+        return shares | {"density": float(near[without_group(len(near), group)].mean()) / k}
 
     return told(without(None), without, min(len(x), len(y)))
 

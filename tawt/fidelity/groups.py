@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tawt.arrays import Bools, Floats, Ints
+from tawt.contracts.cells import SMALL_CELL
 
 N_GROUPS = 20
 _T = 2.093
@@ -148,3 +149,8 @@ def mean_of(values: Floats, weights: Floats) -> float:
     """Return a weighted mean, NaN where nothing weighs."""
     own = np.isfinite(values) & (weights > 0)
     return float(values[own] @ weights[own] / weights[own].sum()) if own.any() else math.nan
+
+
+def share_told(own: float, whole: float) -> float:
+    """Return a share of people or of what they have, NaN of nothing; 1 to 10 are told as 10 are."""
+    return min(max(own, SMALL_CELL if own else 0), whole) / whole if whole else math.nan

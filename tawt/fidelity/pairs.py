@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tawt.arrays import Bools, Floats, Ints
-from tawt.contracts.cells import SMALL_CELL
 from tawt.contracts.dataset import US_PER_HOUR
 from tawt.dataset.records import Records
-from tawt.fidelity.groups import N_GROUPS, Figures, by_group
+from tawt.fidelity.groups import N_GROUPS, Figures, by_group, share_told
 from tawt.fidelity.pieces import begins_moment
 from tawt.fidelity.summaries import places
 
@@ -131,6 +130,4 @@ def pairs_compared(real: Pairs, other: Pairs) -> Callable[[Pairs, Pairs], Figure
 
 
 def _share(counts: Floats, of: Bools) -> float:
-    """Return the share of all counts that some of them are, NaN of nothing; 1 to 10 are told as 10 are."""
-    own, whole = float(counts[of].sum()), float(counts.sum())
-    return min(max(own, SMALL_CELL if own else 0), whole) / whole if whole else math.nan
+    return share_told(float(counts[of].sum()), float(counts.sum()))

@@ -67,6 +67,17 @@ def test_surroundings_are_those_of_all_distances(clouds, monkeypatch, block):
     assert surroundings(x[:5], y)["recall"].reason == "fewer than 7 subjects"
 
 
+@pytest.mark.parametrize("few", [1, 9])
+def test_few_people_who_are_near_are_told_as_ten(few):
+    """In precision, recall and coverage, as everywhere; nobody is told as nobody."""
+    rng = np.random.default_rng(0)
+    real, far = rng.normal(size=(200, 4)).astype(np.float32), rng.normal(100, 1, (200, 4)).astype(np.float32)
+    some = np.concatenate([real[:few] + np.float32(1e-3), far[few:]])
+    told, none = surroundings(real, some), surroundings(real, far)
+    assert told["precision"].value == 10 / 200 and none["precision"].value == none["recall"].value == 0
+    assert all(round(told[name].value * 200) >= 10 for name in ("recall", "coverage"))
+
+
 def test_who_is_asked_about_was_not_learned_from(clouds):
     """Each subject's score comes from a model that had four fifths of both sets, without it."""
     x, y = clouds
