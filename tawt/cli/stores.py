@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Url = Annotated[str, typer.Argument(help="Of a folder in an object store, as s3://BUCKET/FOLDER", show_default=False)]
 
+Undo = Annotated[bool, typer.Option("--force", help="Replace what was made there, or here, since both were the same")]
+
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the application."""
@@ -23,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("pull", rich_help_panel=DATA_PANEL)(pull)
 
 
-def push(url: Url, workspace: Workspace) -> None:
+def push(url: Url, workspace: Workspace, force: Undo = False) -> None:
     """Put a workspace into an object store: what is there already is not sent again
 
     Example: tawt push s3://bucket/mimic -w work/mimic
@@ -31,7 +33,7 @@ def push(url: Url, workspace: Workspace) -> None:
     from tawt.cli.progress import told_by_part
     from tawt.commands.push import push as run_push
 
-    _tell(run_push(url, workspace, report=told_by_part("of stages")), "sent")
+    _tell(run_push(url, workspace, force=force, report=told_by_part("of stages")), "sent")
     next_command(follow("run", "+dataset", workspace="FOLDER", store=url, raw="RAW_DIR", part="1/N"))
 
 
@@ -39,6 +41,7 @@ def pull(
     url: Url,
     workspace: Workspace,
     raw: Annotated[Path | None, typer.Option(help="The raw tables on this machine", show_default=False)] = None,
+    force: Undo = False,
 ) -> None:
     """Bring a whole workspace from an object store, every file held to its hash
 
@@ -47,7 +50,7 @@ def pull(
     from tawt.cli.progress import told_by_part
     from tawt.commands.push import pull as run_pull
 
-    _tell(run_pull(url, workspace, raw=raw, report=told_by_part("of stages")), "brought")
+    _tell(run_pull(url, workspace, raw=raw, force=force, report=told_by_part("of stages")), "brought")
     next_command(follow("check", workspace=workspace))
 
 

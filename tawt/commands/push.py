@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tawt.builtin.all import graph_of
 from tawt.commands.in_store import hold_free, joined
-from tawt.contracts.workspace import PIPELINE
+from tawt.contracts.workspace import PIPELINE, is_workspace
 from tawt.errors import ConfigError, FileError
 from tawt.pipeline.holding import hold
 from tawt.pipeline.keys import Now
 from tawt.pipeline.letting_go import lacks
 from tawt.pipeline.manifest import Manifest, make_again, manifest_at, read_manifest
-from tawt.pipeline.of_store import hold_own, mark_stored
+from tawt.pipeline.of_store import hold_own, mark_stored, refuse_undoing, remember_alike, went_on
 from tawt.pipeline.presence import Part, Presence
 from tawt.pipeline.records_there import bring_ledger, hold_forgotten, send_prepared
 from tawt.pipeline.stored import Stored
@@ -37,17 +38,20 @@ class Moved:
     """Of these, the ones that were not there."""
 
 
-def push(url: str, workspace: str | Path, *, report: Report = lambda event: None) -> Moved:
+def push(
+    url: str, workspace: str | Path, *, force: bool = False, report: Report = lambda event: None
+) -> Moved:  # fmt: skip
     """Put a workspace into an object store: what is there of it already is not sent again, what else is there goes.
 
     Args:
         url: Of a folder there, empty or with this workspace, as `s3://BUCKET/FOLDER`: of a kind that fsspec opens.
         workspace: Which. Runs, embeddings and what is evaluated stay here.
+        force: Whether what was made elsewhere since this folder and the store were last the same is replaced.
         report: Hears, stage by stage, how many of all are there.
 
     Raises:
         ConfigError: The URL is none, or another workspace lies there, or more of this one than is here, or one
-            that more people opted out of.
+            that more people opted out of, or that was made elsewhere since.
         FileError: A file is not as it was written, or the store cannot be reached.
     """
     root, store = Path(workspace).expanduser(), Store(url)
@@ -71,8 +75,14 @@ def push(url: str, workspace: str | Path, *, report: Report = lambda event: None
             here = [one for one in found if one is not None and read_manifest(opened, one.stage) is not None]
             there = {one.stage: one for one in stored.finished()}
             _hold_whole(root, store.url, {one.stage for one in here}, there)
-            known = {stage: (one.hashes, one.files) for stage, one in there.items()}
-            to_send = [one for one in here if known.get(one.stage) != (one.hashes, one.files)]
+            newer = went_on(root, {one.stage: one for one in here}, [] if force else there.values())
+            refuse_undoing(
+                store.url, "made elsewhere since this folder was the same", newer,
+                f"`{command('pull', url, workspace=root)}` brings that; "
+                f"`{command('push', url, workspace=root, force=True)}` puts what is here in its place",
+            )  # fmt: skip
+            known = {stage: (one.state, one.files) for stage, one in there.items()}
+            to_send = [one for one in here if known.get(one.stage) != (one.state, one.files)]
             for one in to_send:
                 _hold(root, one)
             mark_stored(root, store.url)
@@ -83,11 +93,13 @@ def push(url: str, workspace: str | Path, *, report: Report = lambda event: None
                 stored.made(one, anew=True)
                 _tell(report, n, len(to_send))
             stored.sweep()
+            remember_alike(root, here)
     return Moved(tuple(here), len(to_send))
 
 
 def pull(
-    url: str, workspace: str | Path, *, raw: str | Path | None = None, report: Report = lambda event: None
+    url: str, workspace: str | Path, *, raw: str | Path | None = None, force: bool = False,
+    report: Report = lambda event: None,
 ) -> Moved:  # fmt: skip
     """Bring a whole workspace from an object store: every file is held to its hash, what is here already stays.
 
@@ -95,14 +107,19 @@ def pull(
         url: Of a workspace there.
         workspace: The folder, new or of the same workspace.
         raw: Where its raw tables are on this machine, for commands that read them.
+        force: Whether what was made here since this folder and the store were last the same is replaced.
         report: Hears, stage by stage, how many of all are here.
 
     Raises:
-        ConfigError: There is none there, or the folder holds another workspace.
+        ConfigError: There is none there, or the folder holds another workspace, or this one as it was made here since.
         FileError: A file there is not as it was written, or the store cannot be reached.
     """
-    root = Path(workspace).expanduser()
-    with joined(root, url, Path(raw).expanduser() if raw is not None else None, report) as stored:
+    root, store = Path(workspace).expanduser(), Store(url)
+    with ExitStack() as held:
+        held.enter_context(hold(root))
+        if not force:
+            _hold_own_work(root, store)
+        stored = held.enter_context(joined(root, url, Path(raw).expanduser() if raw is not None else None, report))
         assert stored is not None
         opened, there = open_workspace(root), stored.finished()
         if torn := stored.torn:  # not to be found out by who needs it, when what wrote it may be gone
@@ -118,8 +135,23 @@ def pull(
         for n, one in enumerate(to_bring, 1):
             stored.bring([one.stage], {one.stage: one})
             _tell(report, n, len(to_bring))
-        bring_ledger(stored.store, root)
+        bring_ledger(store, root)
+        remember_alike(root, there)
     return Moved(tuple(there), len(to_bring))
+
+
+def _hold_own_work(root: Path, store: Store) -> None:
+    """Hold that nothing was made here which the store has not, before anything of it is replaced."""
+    hold_own(root, store.url)
+    if is_workspace(root):
+        opened, there = open_workspace(root), Stored(root, store, lambda text: None).finished()
+        mine = [known for one in there if (known := read_manifest(opened, one.stage)) is not None]
+        refuse_undoing(
+            str(root), f"made here since it was the same as {store.url}",
+            went_on(root, {one.stage: one for one in there}, mine),
+            f"`{command('push', store.url, workspace=root)}` puts it there; or give a new folder with -w; "
+            f"`{command('pull', store.url, workspace=root, force=True)}` puts what is there in its place",
+        )  # fmt: skip
 
 
 def _tell(report: Report, n_done: int, n: int) -> None:

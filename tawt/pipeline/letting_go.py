@@ -112,7 +112,7 @@ def of_no_use(
 
 def lacks(here: Manifest | None, there: Manifest) -> bool:
     """Return whether a stage is not here as another place has it; what has been let go there may be here yet."""
-    return here is None or here.hashes != there.hashes or bool(here.let_go and not there.let_go)
+    return here is None or here.state != there.state or bool(here.let_go and not there.let_go)
 
 
 def without_files(manifest: Manifest) -> Manifest:

@@ -105,6 +105,11 @@ class Manifest(Section):
         return {name: self.hashes[name] for name in self.files}
 
     @property
+    def state(self) -> str:
+        """What tells it from the stage made of anything else, or with another outcome."""
+        return digest([self.fingerprint, self.hashes, [account.model_dump(mode="json") for account in self.accounts]])
+
+    @property
     def n_rows(self) -> int:
         """Rows that it wrote."""
         return sum(account.n_rows_out for account in self.accounts)

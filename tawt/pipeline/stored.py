@@ -23,6 +23,7 @@ from tawt.pipeline.common import SHARES, handed_in, mark_share
 from tawt.pipeline.each_shard import DONE, HANDED_IN, KEPT, read_handed_in
 from tawt.pipeline.letting_go import lacks, let_go, without_files
 from tawt.pipeline.manifest import Manifest, manifest_at, read_manifest
+from tawt.pipeline.of_store import remember_alike
 from tawt.pipeline.plan import Plan
 from tawt.pipeline.presence import PARTS, Part
 from tawt.pipeline.records_there import hold_prepared, send_records
@@ -150,6 +151,7 @@ class Stored:
         left = [file for file in self.store.names(folder_of(name)) if file not in manifest.files]
         left += [file for file in beside(name) if file in known and file not in manifest.files]
         self.store.remove([*left, *self._handed_in(name)])
+        remember_alike(self.root, [manifest])
         return manifest
 
     def shares(self, step: Step, n: int) -> set[int]:
@@ -262,6 +264,7 @@ class Stored:
         if name == _SUBJECTS:
             keep_private(folder, own.output(name))
         commit(own, folder, places[quarantine] if quarantine in manifest.files else None, manifest)
+        remember_alike(own.root, [manifest])
 
     def _get(self, name: str) -> None:
         """Bring an object that is not here yet."""

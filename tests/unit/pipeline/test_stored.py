@@ -148,6 +148,39 @@ def test_two_do_not_push_at_once(made: Path, tmp_path: Path, monkeypatch: pytest
     assert not (made / ".aside").exists() or not files(made / ".aside")
 
 
+def test_what_is_newer_is_not_undone_in_silence(hospital: Hospital, made: Path, tmp_path: Path) -> None:
+    """Neither in the store by who has not seen it, nor in a folder that went on; who has not gone on takes it, and who means
+    it says so."""
+    url, a, b = f"file://{made}", tmp_path / "own", tmp_path / "w"
+    tawt.pull(url, b)
+    tawt.build_vocab(b, settings=("vocabulary.min_count=9",), **QUICK)
+    newer = hashes(b)
+    with pytest.raises(ConfigError, match="made here since it was the same as") as told:
+        tawt.pull(url, b)
+    assert "--force" in told.value.hint and hashes(b) == newer
+    assert tawt.push(url, b).n_moved > 1 and hashes(made) == newer
+    with pytest.raises(ConfigError, match="made elsewhere since this folder was the same") as told:
+        tawt.push(url, a)
+    assert "--force" in told.value.hint and hashes(made) == newer
+    tawt.run(
+        "vocabulary", tmp_path / "c", store=url, raw=hospital.raw, force=True, **QUICK
+    )  # what is made there is known
+    assert tawt.pull(url, tmp_path / "c").n_moved > 1 and tawt.push(url, tmp_path / "c").n_moved == 0
+    assert tawt.pull(url, a).n_moved > 1 and hashes(a) == newer
+    tawt.build_vocab(a, settings=("vocabulary.min_count=2",), **QUICK)
+    tawt.build_vocab(b, settings=("vocabulary.min_count=5",), **QUICK)
+    tawt.push(url, a)
+    mine = hashes(b)
+    for act in (tawt.push, tawt.pull):
+        with pytest.raises(ConfigError, match="would be undone"):
+            act(url, b)
+    tawt.push(url, b, force=True)
+    assert hashes(made) == hashes(b) == mine
+    tawt.build_vocab(a, settings=("vocabulary.min_count=3",), **QUICK)
+    tawt.pull(url, a, force=True)
+    assert hashes(a) == mine and [finding for finding in tawt.check(a) if not finding.ok] == []
+
+
 def test_who_holds_a_part_of_a_workspace_alone_does_not_push(hospital: Hospital, made: Path, tmp_path: Path) -> None:
     """Somebody who is forgotten in it would stay in what is there besides; what is there stays as it is."""
     url, before = f"file://{made}", hashes(made)
