@@ -121,7 +121,7 @@ def room_error(error: BaseException, place: Path | str, needed: int | None = Non
     number = getattr(error, "errno", None)
     if not isinstance(error, OSError) or number not in NUMBERS:
         return None
-    named = getattr(error, "filename", None)
+    named = error.filename2 or error.filename  # of two it is the one that is written
     path = Path(os.fsdecode(named)) if isinstance(named, str | bytes | os.PathLike) else place
     room = f"room for about {size(needed)}" if needed is not None else "room for what is written"
     elsewhere = "or give another place with `-w` or `--out`"

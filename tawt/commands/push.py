@@ -46,7 +46,7 @@ def push(
     Args:
         url: Of a folder there, empty or with this workspace, as `s3://BUCKET/FOLDER`: of a kind that fsspec opens.
         workspace: Which. Runs, embeddings and what is evaluated stay here.
-        force: Whether what was made elsewhere since this folder and the store were last the same is replaced.
+        force: Whether all is sent anew, and what was made elsewhere since both were last the same is replaced.
         report: Hears, stage by stage, how many of all are there.
 
     Raises:
@@ -63,7 +63,6 @@ def push(
             pass  # an empty place may be this one's, whatever was before
         elif (root / STORED).is_file():
             hold_own(root, store.url)
-            hold_forgotten(store, root)
         else:
             raise ConfigError(
                 store.url, "holds a workspace already, expected an empty folder or the place of this one",
@@ -71,6 +70,7 @@ def push(
             )  # fmt: skip
         hold_free(stored, None)
         with Presence(stored.board, Part(1, 1), say):  # two would take each other's for what nobody lists
+            hold_forgotten(store, root)
             found = [manifest_at(path) for path in sorted((root / "manifests").glob("*.json"))]
             here = [one for one in found if one is not None and read_manifest(opened, one.stage) is not None]
             there = {one.stage: one for one in stored.finished()}
@@ -82,7 +82,7 @@ def push(
                 f"`{command('push', url, workspace=root, force=True)}` puts what is here in its place",
             )  # fmt: skip
             known = {stage: (one.state, one.files) for stage, one in there.items()}
-            to_send = [one for one in here if known.get(one.stage) != (one.state, one.files)]
+            to_send = [one for one in here if force or known.get(one.stage) != (one.state, one.files)]
             for one in to_send:
                 _hold(root, one)
             mark_stored(root, store.url)

@@ -91,8 +91,7 @@ class Stored:
         self.root, self.store, self._say = root, store, say
         self.board: Board = BoardInStore(store)
         self._known: dict[str, tuple[bytes, Manifest | None]] = {}
-        self._sent: set[str] = set()
-        """Shards that were handed in."""
+        self._sent = set[str]()  # shards that were handed in
         self._sending = threading.Lock()
 
     @cached_property

@@ -44,6 +44,8 @@ def test_each_end_is_told_by_its_number_with_the_place(error: Exception, said: s
     assert "memory" in said or "3.1 MB" in told.what
     named = room_error(OSError(errno.ENOSPC, "x", "/named/file"), tmp_path)
     assert named is not None and named.where == "/named/file"
+    copied = room_error(OSError(errno.ENOSPC, "x", "/read/file", None, "/written/file"), tmp_path)
+    assert copied is not None and copied.where == "/written/file"
     for other in (OSError(errno.EACCES, "no"), ValueError("No space left on device"), OSError("disk is full")):
         assert room_error(other, tmp_path) is None
 

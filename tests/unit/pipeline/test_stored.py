@@ -18,6 +18,7 @@ from tawt.errors import ConfigError, FileError, StageError, StaleError
 from tawt.pipeline import records_there
 from tawt.pipeline.each_shard import HANDED_IN
 from tawt.pipeline.manifest import Components
+from tawt.pipeline.presence import Presence
 from tawt.pipeline.stored import BoardInStore
 from tawt.pipeline.workspace import STORED
 from tawt.seals import BLANK, filled
@@ -181,6 +182,36 @@ def test_what_is_newer_is_not_undone_in_silence(hospital: Hospital, made: Path, 
     assert hashes(a) == mine and [finding for finding in tawt.check(a) if not finding.ok] == []
 
 
+def test_what_is_damaged_in_a_store_is_sent_anew_by_force(hospital: Hospital, made: Path, tmp_path: Path) -> None:
+    """What a stage lists is not read again to be sent: a push that is not told takes it for what is there."""
+    url, part = f"file://{made}", next((made / "events" / "data" / "train").glob("*.parquet"))
+    flip(part)
+    assert tawt.push(url, tmp_path / "own").n_moved == 0 and hashes(made) != hashes(hospital.workspace)
+    done = tawt.push(url, tmp_path / "own", force=True)
+    assert done.n_moved == len(done.stages) and hashes(made) == hashes(hospital.workspace)
+
+
+def test_who_opted_out_while_a_push_waits_does_not_come_back(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another push, which takes them out, ends before it: what is there is looked at when nobody else is at work."""
+    url, one = f"file://{made}", open_dataset(tmp_path / "own").split("train").subject_ids[0]
+    tawt.pull(url, tmp_path / "w")
+    tawt.forget(int(one), workspace=tmp_path / "w", **QUICK)
+    enter, waited = Presence.__enter__, []
+
+    def waits(self: Presence) -> Presence:
+        if not waited:
+            waited.append(True)
+            tawt.push(url, tmp_path / "w")
+        return enter(self)
+
+    monkeypatch.setattr(Presence, "__enter__", waits)
+    with pytest.raises(ConfigError, match="holds people who opted out of the workspace of"):
+        tawt.push(url, tmp_path / "own", force=True)
+    assert hashes(made) == hashes(tmp_path / "w") and waited
+
+
 def test_who_holds_a_part_of_a_workspace_alone_does_not_push(hospital: Hospital, made: Path, tmp_path: Path) -> None:
     """Somebody who is forgotten in it would stay in what is there besides; what is there stays as it is."""
     url, before = f"file://{made}", hashes(made)
@@ -200,7 +231,7 @@ def test_who_opted_out_does_not_come_back_by_an_older_state(
     tawt.forget(int(one), workspace=tmp_path / "w", **QUICK)
     forgotten = hashes(tmp_path / "w")
     with pytest.raises(ConfigError, match="holds people who opted out of what is here"):
-        tawt.pull(url, tmp_path / "w")
+        tawt.pull(url, tmp_path / "w", force=True)
     assert hashes(tmp_path / "w") == forgotten
     assert tawt.push(url, tmp_path / "w").n_moved > 0
     modes, real = set[int](), records_there.read_record
