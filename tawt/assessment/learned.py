@@ -79,6 +79,6 @@ def task_of(
     def labelled(name: str) -> Labelled:
         matrix: Matrix = np.nan_to_num((matrices[name] - mean) / std, nan=0.0).clip(-10, 10).astype(np.float32)
         label: Bools = rows[name].value[:, 0] > 0
-        return Labelled(matrix, label)
+        return Labelled(matrix, label, rows[name].subject_id)
 
     return Task(labelled("train"), labelled("test"), {SYNTHETIC: labelled(SYNTHETIC), CEILING: labelled(CEILING)})

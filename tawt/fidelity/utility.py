@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tawt.arrays import Bools, Floats
+from tawt.arrays import Bools, Floats, Ints
 from tawt.evaluation.metrics import AUROC, Binary
 from tawt.evaluation.regression import SPEARMAN, Numbers
 from tawt.fidelity.discriminate import booster, logistic
-from tawt.fidelity.groups import Figures, Measure, told, without_group
+from tawt.fidelity.groups import Figures, Measure, group_of, told
 from tawt.fidelity.summaries import Matrix
 
 
@@ -22,6 +22,13 @@ class Labelled:
     """`(n, f)`, standardised by the same set in all sets."""
     label: Bools
     """`(n,)`."""
+    subject: Ints | None = None
+    """`(n,)`, whose each row is; None = no two are one subject's."""
+
+    def place(self) -> Ints:
+        """Return the number of each row's subject, from 0 on, `(n,)`."""
+        n = len(self.label)
+        return np.arange(n) if self.subject is None else np.unique(self.subject, return_inverse=True)[1].reshape(n)
 
 
 def utility(train: Labelled, test: Labelled, other: Labelled, seed: int = 0) -> dict[str, Measure]:
@@ -30,7 +37,7 @@ def utility(train: Labelled, test: Labelled, other: Labelled, seed: int = 0) -> 
     `trtr` learns from real and is asked about real ones, `tstr` learns from invented ones, `trts` is asked about them,
     `augmented` learns from both. `ratio` is tstr over trtr,
     `kept` the same of what both are above chance, (tstr - .5) / (trtr - .5); `importances` is the rank correlation
-    of what trees learned on real and on invented records rest on. Intervals are over those who are asked about.
+    of what trees learned on real and on invented records rest on. Intervals are over the subjects who are asked about.
 
     Args:
         train: Real, learned from.
@@ -41,11 +48,13 @@ def utility(train: Labelled, test: Labelled, other: Labelled, seed: int = 0) -> 
     both = Labelled(np.concatenate([train.features, other.features]), np.append(train.label, other.label))
     learned = {"trtr": (train, test), "tstr": (other, test), "trts": (train, other), "augmented": (both, test)}
     said = {name: _answers(a, b, seed) for name, (a, b) in learned.items()}
+    places = {name: asked.place() for name, (_, asked) in learned.items()}
+    groups = {name: group_of(0, 1 + int(place.max(initial=-1)))[place] for name, place in places.items()}
 
     def without(group: int | None) -> Figures:
         found: dict[str, float | None] = {}
         for name, (_, asked) in learned.items():
-            own = without_group(len(asked.label), group)
+            own = groups[name] != (-1 if group is None else group)
             answers = said[name]
             found[name] = None if answers is None else AUROC(Binary(asked.label[own], answers[own])).value
         real, invented = found["trtr"], found["tstr"]
@@ -55,7 +64,7 @@ def utility(train: Labelled, test: Labelled, other: Labelled, seed: int = 0) -> 
             found[name] = (invented - chance) / (real - chance) if some else None  # type: ignore[operator]
         return found
 
-    found = told(without(None), without, min(len(test.label), len(other.label)))
+    found = told(without(None), without, min(1 + int(places[name].max(initial=-1)) for name in ("tstr", "trts")))
     return {**found, "importances": Measure(_importances(train, other, seed))}
 
 

@@ -67,6 +67,20 @@ def test_surroundings_are_those_of_all_distances(clouds, monkeypatch, block):
     assert surroundings(x[:5], y)["recall"].reason == "fewer than 7 subjects"
 
 
+def test_who_is_asked_twice_is_left_out_at_once():
+    """Rows of one subject are dealt into one group: with each of them twice intervals are those of them once."""
+    rng = np.random.default_rng(2)
+    features = [rng.normal(size=(300, 4)).astype(np.float32) for _ in range(3)]
+    train, test, other = (Labelled(x, x[:, 0] + rng.normal(size=300) > 0) for x in features)
+    once = utility(train, test, other)
+    twice = Labelled(np.repeat(test.features, 2, 0), np.repeat(test.label, 2), np.repeat(np.arange(300) + 7, 2))
+    for name in ("trtr", "tstr", "ratio"):
+        again = utility(train, twice, other)[name]
+        assert (again.value, again.low, again.high) == pytest.approx(
+            (once[name].value, once[name].low, once[name].high)
+        )
+
+
 @pytest.mark.parametrize("few", [1, 9])
 def test_few_people_who_are_near_are_told_as_ten(few):
     """In precision, recall and coverage, as everywhere; nobody is told as nobody."""
