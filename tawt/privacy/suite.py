@@ -28,6 +28,8 @@ ATTACKS = DISTANCE, DISTANCE_RATIO, DENSITY_RATIO, LIKELIHOOD = (
     "distance", "distance ratio", "density ratio", "likelihood",
 )  # fmt: skip
 """Attacks on membership."""
+LONG = 20
+"""Events from which on a record that is somebody's, times and values too, is so by no chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class Assessment:
     """By attack and group of people."""
     copies: dict[str, Found] = field(default_factory=dict)
     """Share of near copies of train among the synthetic, the same of the test, the difference, and the share of the
-    synthetic that is exactly somebody of train, values too."""
+    synthetic that is exactly somebody of train, values too, of any length and of `LONG` events at least."""
     real: dict[str, Found] = field(default_factory=dict)
     """The same of copies of anybody: of train, the test or the reference."""
     attributes: tuple[Gain, ...] = ()
@@ -168,8 +170,10 @@ def _copies(
     if others:
         anybody["synthetic"] |= copies(synthetic.traces, others)
         anybody["test"] |= copies(test.traces, others)
-    exact = share(int(np.isin(synthetic.traces.exact, train.traces.exact).sum()), synthetic.n)
-    return beside(found) | {"exact": exact}, beside(anybody)
+    exact = np.isin(synthetic.traces.exact, train.traces.exact)
+    long = exact & (synthetic.traces.lengths >= LONG)
+    of_exact = {name: share(int(one.sum()), synthetic.n) for name, one in (("exact", exact), ("verbatim", long))}
+    return beside(found) | of_exact, beside(anybody)
 
 
 def beside(found: Mapping[str, Bools]) -> dict[str, Found]:

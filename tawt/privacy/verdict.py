@@ -31,8 +31,9 @@ TPR, NNAAR, NNDR, GAIN, BITS = 0.02, 0.03, 0.5, 0.02, BY_CHANCE + 1
 """Bounds: of the TPR at 1 % FPR, of NNAAR, of the ratio of both NNDR, of what attributes gain, of exposure."""
 OF_DISTANCES = DCR_GATE, NNDR_GATE, NNAAR_GATE = "DCR share", "NNDR to train / to test, 5th percentile", "NNAAR"
 """Gates that each space has."""
-NEAR_COPIES, REAL_PEOPLE = "near copies", "real people"
-"""Gates of those who are somebody of train, and somebody of the workspace, in train or not."""
+NEAR_COPIES, REAL_PEOPLE, VERBATIM = "near copies", "real people", "verbatim copies"
+"""Gates of those who are somebody of train, and somebody of the workspace, in train or not; and of those who are
+somebody of train to the last value, of whom one is too many."""
 ATTRIBUTES_GATE, CANARIES_GATE = "attributes from the nearest", "exposure of canaries, bits"
 _DCR, _COPIES = 0.05, 0.01
 """What is to be seen: a DCR share so far from .5, as where a tenth was copied, and so large a share of near copies."""
@@ -42,6 +43,7 @@ _WIDER = 3.09 / 1.96
 """How much wider than that of 95 % an interval is that leaves out chance in 999 of 1,000 safe sets: ten gates that
 each refuse a fortieth would refuse every fifth."""
 _MOST_PEOPLE = 1 << 24
+_NO_TIMES = "what came when is not known"
 _REFERENCE = "there are no other real people as a reference"
 
 
@@ -130,7 +132,7 @@ def gate_names() -> tuple[str, ...]:
     of_members = [membership_gate(name) for name in ATTACKS]
     spaces, groups = ["", *(f", {one}" for one in SPACES)], ["", *(f", {one}" for one in GROUPS)]
     return (
-        *(name + space for name in OF_DISTANCES for space in spaces), NEAR_COPIES, REAL_PEOPLE,
+        *(name + space for name in OF_DISTANCES for space in spaces), NEAR_COPIES, REAL_PEOPLE, VERBATIM,
         *(name + space + group for name in of_members for space in spaces for group in groups),
         ATTRIBUTES_GATE, *(f"{ATTRIBUTES_GATE} {k}" for k in NEIGHBOURS), CANARIES_GATE,
     )  # fmt: skip
@@ -188,6 +190,7 @@ def _gates(one: Assessment, is_first: bool, is_named: bool) -> Iterable[Gate]:
         return
     for name, found in ((NEAR_COPIES, one.copies), (REAL_PEOPLE, one.real)):
         yield gate_of_copies(name, found, n)
+    yield gate_of_verbatim(one.copies.get("verbatim", missing(_NO_TIMES)), one.sizes["synthetic"])
     left = "there are too few people, or nothing to ask of them that an attacker would not know already"
     reason = left if one.sizes["reference"] else _REFERENCE
     for gain in one.attributes:
@@ -204,7 +207,7 @@ def gate_of_copies(name: str, found: Mapping[str, Found], n: int) -> Gate:
     def held(difference: Found, n: int) -> Gate:
         return gate(name, difference, 0, 0, n, margin=_COPIES)
 
-    said = held(found.get("difference", missing("what came when is not known")), n)
+    said = held(found.get("difference", missing(_NO_TIMES)), n)
     if said.enough is None:
         return said
     # where hardly any are copies, chance shrinks with the number of people, and not with its root
@@ -214,6 +217,12 @@ def gate_of_copies(name: str, found: Mapping[str, Found], n: int) -> Gate:
         return held(more(*(_of_so_many(one, n) for one in shares)), n).outcome != "cannot tell"
 
     return replace(said, enough=_rounded_up(bisect_left(range(1, _MOST_PEOPLE), True, key=tells) + 1))
+
+
+def gate_of_verbatim(found: Found, n: int) -> Gate:
+    """Refuse a set in which one long record is somebody's, times and values too: that is no chance."""
+    outcome: Outcome = "cannot tell" if found.value is None else "failed" if found.value > 0 else "passed"
+    return Gate(VERBATIM, found, 0, False, outcome, n)
 
 
 def _of_so_many(share: float, n: int) -> Found:
