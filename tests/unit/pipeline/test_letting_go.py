@@ -274,6 +274,14 @@ def test_a_push_lets_go_of_what_was_let_go(hospital: Hospital, own_workspace: Pa
     assert kept(tmp_path / "pulled") == kept(hospital.workspace) and wrong(tmp_path / "pulled") == []
 
 
+def test_what_is_whole_elsewhere_is_brought_to_where_it_was_let_go(hospital: Hospital) -> None:
+    """And not the other way about: who has the files of what was let go elsewhere lacks nothing."""
+    whole = read_manifest(open_workspace(hospital.workspace), "triplets")
+    assert whole is not None
+    gone = letting_go.without_files(whole)
+    assert letting_go.lacks(gone, whole) and not letting_go.lacks(whole, gone) and not letting_go.lacks(gone, gone)
+
+
 def test_less_room_is_foretold(hospital: Hospital, light: Path) -> None:
     """What is let go on the way is not held to be there in the end."""
     opened, names = open_workspace(light), ("staging", "event_parts", "events", "vocabulary", "triplets", "dataset")
