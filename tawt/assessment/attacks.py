@@ -39,7 +39,8 @@ class Privacy:
 
     @property
     def exact(self) -> str:
-        """How many of the set are somebody of train with all values, and what no gate of copies looks for, in words."""
+        """How many of the set are somebody of train with all values, short records too, of which the gate of verbatim
+        copies asks nothing, and what no gate of copies looks for, in words."""
         found = self.assessments[0].copies.get("exact", missing("what came when is not known"))
         return (
             f"Records that are one of train, times and values too: {found.text()}. A record that shares fewer than "

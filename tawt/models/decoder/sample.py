@@ -156,8 +156,7 @@ class Sampler:
         heads, so_far = self.heads, self.progress
         waited = self._waited() if number == 0 and self._asked.any() else None
         ages = so_far.ages(heads.told_types, so_far.time)
-        came = so_far.came_minute(heads.told_types)
-        gaps = heads.gaps(states, self._table, so_far.marks(), came, ages)
+        gaps = heads.gaps(states, self._table, so_far.marks(), so_far.came_minute(heads.told_types), ages)
         logits = heads.steps(states, so_far.timed, self._table, so_far.kind * so_far.timed, ages)
         logits[so_far.kind >= last[1], Step.STATIC] = -torch.inf  # each comes once, in their order
         if last[0] < 0:  # nothing can come with a time
